@@ -1,0 +1,82 @@
+/*
+ * VMI: the table of calls, and dispatch
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/log.h"
+#include "system/kvm.h"
+#include "trace.h"
+#include "vmi-internal.h"
+
+static const VMICallInfo vmi_call_table[VMI_MAX_CALLS] = {
+#define VMI_CALL(nr, call, grp, words, stack, tcg, kvm, func) \
+    [nr] = {                                                  \
+        .name = #call,                                        \
+        .group = VMI_GROUP_ ## grp,                           \
+        .args = words,                                        \
+        .service = {                                          \
+            [VMI_ACCEL_TCG] = VMI_SERVICE_ ## tcg,            \
+            [VMI_ACCEL_KVM] = VMI_SERVICE_ ## kvm,            \
+        },                                                    \
+        .handler = func,                                      \
+    },
+#include "hw/vmi/vmi-calls.h.inc"
+};
+
+const VMICallInfo *vmi_call_info(unsigned nr)
+{
+    assert(nr < VMI_MAX_CALLS);
+    return &vmi_call_table[nr];
+}
+
+VMIService vmi_service(VMIPCIState *vmi, unsigned nr)
+{
+    const VMICallInfo *info;
+
+    if (nr >= VMI_MAX_CALLS || !vmi_call_table[nr].name) {
+        return VMI_SERVICE_NONE;
+    }
+    info = &vmi_call_table[nr];
+    if (!(vmi->groups & (1u << info->group))) {
+        return VMI_SERVICE_NONE;
+    }
+    return info->service[kvm_enabled() ? VMI_ACCEL_KVM : VMI_ACCEL_TCG];
+}
+
+void vmi_dispatch(VMICall *call)
+{
+    const VMICallInfo *info;
+
+    if (vmi_service(call->vmi, call->nr) != VMI_SERVICE_HOST) {
+        trace_vmi_refused(CPU(call->cpu)->cpu_index, call->nr,
+                          "not served by the host");
+        vmi_guest_error(call->vmi, "call %u is not served by the host",
+                        call->nr);
+        call->result = UINT64_MAX;
+        return;
+    }
+
+    info = vmi_call_info(call->nr);
+    trace_vmi_call(CPU(call->cpu)->cpu_index, call->nr, info->name, info->args,
+                   call->arg[0], call->arg[1], call->arg[2], call->arg[3],
+                   call->arg[4]);
+    info->handler(call);
+    trace_vmi_return(CPU(call->cpu)->cpu_index, info->name, call->result);
+}
+
+void vmi_guest_error(VMIPCIState *vmi, const char *fmt, ...)
+{
+    g_autofree char *msg = NULL;
+    va_list ap;
+
+    if (!qemu_loglevel_mask(LOG_GUEST_ERROR) ||
+        ratelimit_calculate_delay(&vmi->error_limit, 1)) {
+        return;
+    }
+    va_start(ap, fmt);
+    msg = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    qemu_log("vmi: %s\n", msg);
+}

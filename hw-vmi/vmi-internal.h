@@ -1,0 +1,287 @@
+/*
+ * VMI device: what its files share
+ *
+ * Locking.  A call runs in its vCPU's thread: without the BQL where it comes
+ * from TCG's VMCALL, with it where it comes from the port.  Whatever a call
+ * touches says beside it what guards it:
+ *   (c) constant once the device is realized
+ *   (B) the BQL
+ *   (v) the lock of the vCPU, a leaf: nothing is taken under it but the
+ *       locks inside of QEMU's timers
+ *   (a) atomic
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_VMI_INTERNAL_H
+#define HW_VMI_INTERNAL_H
+
+#include "cpu.h"
+#include "hw/pci/pci_device.h"
+#include "hw/vmi/vmi-abi.h"
+#include "qemu/notify.h"
+#include "qemu/ratelimit.h"
+#include "qemu/thread.h"
+#include "qemu/timer.h"
+
+#define TYPE_VMI_PCI "vmi-pci"
+OBJECT_DECLARE_SIMPLE_TYPE(VMIPCIState, VMI_PCI)
+
+#define VMI_ALARMS 2            /* one on real, one on available time */
+
+typedef struct VMIVCPU VMIVCPU;
+
+typedef struct VMIAlarm {
+    VMIVCPU *vcpu;              /* (c) */
+    QEMUTimer *timer;           /* (c) its own lock */
+    bool armed;                 /* (v) and so all below */
+    uint32_t flags;             /* VMI_ALARM_*, counter included */
+    uint64_t expiry;            /* cycles */
+    uint64_t period;            /* cycles, 0: one shot */
+} VMIAlarm;
+
+struct VMIVCPU {
+    VMIPCIState *vmi;           /* (c) */
+    X86CPU *cpu;                /* (B) NULL while no CPU is plugged here */
+    QemuMutex lock;
+
+    VMIAlarm alarm[VMI_ALARMS];
+
+    /* Stolen time: (v), see vmi-time.c */
+    uint64_t stolen;            /* cycles, never goes back */
+    uint64_t available_seen;    /* cycles, highest value reported */
+    int64_t sampled_ns;         /* virtual time of the last sample */
+    uint64_t run_delay_ns;      /* the thread's run delay accounted for */
+    int schedstat_fd;           /* -1: not open */
+    int schedstat_tid;          /* of the thread that it is open for */
+
+    /* Processor start: (B) */
+    bool ap_staged;
+    VMIAPState ap_state;        /* as the guest gave it, little-endian */
+};
+
+typedef enum VMIGroup {
+    VMI_GROUP_ALWAYS,
+    VMI_GROUP_CPU,
+    VMI_GROUP_IRQ,
+    VMI_GROUP_MMU,
+    VMI_GROUP_SMP,
+    VMI_GROUP_TIMER,
+    VMI_GROUP_LAZY,
+} VMIGroup;
+
+typedef enum VMIService {
+    VMI_SERVICE_NONE,
+    VMI_SERVICE_NATIVE,
+    VMI_SERVICE_HOST,
+    VMI_SERVICE_NOP,
+} VMIService;
+
+/* Which accelerator's ROM stubs a guest has; part of vmstate. */
+typedef enum VMIAccel {
+    VMI_ACCEL_TCG,
+    VMI_ACCEL_KVM,
+} VMIAccel;
+
+struct VMIPCIState {
+    PCIDevice parent_obj;
+
+    MemoryRegion port;          /* (c) */
+    RateLimit error_limit;      /* its own lock */
+    DeviceListener cpu_listener;
+    Notifier machine_done;
+
+    /* Properties: (c), but for the frequency, which migration sets: (B) */
+    uint64_t cycle_frequency;   /* Hz */
+    uint32_t virtual_top;
+    uint32_t groups;            /* bit mask of VMIGroup */
+
+    VMIVCPU *vcpu;              /* (c) by cpu_index */
+    uint32_t nr_vcpus;          /* (c) */
+
+    /* Handshake: set under (B), read by vCPUs: (a) */
+    bool active;                /* between VMI_Init and reset */
+    uint32_t rom_address;       /* guest-physical, (B) */
+    uint8_t accel;              /* VMIAccel at VMI_Init, (B) */
+    uint8_t relocated[VMI_MAX_CALLS];   /* VMIService answered last, (B) */
+
+    bool wallclock_updated;     /* (a) */
+    uint32_t loaded_groups;     /* the source's, while state is loaded */
+};
+
+/**
+ * VMICall: one host call, on the stack of the thread that makes it
+ * @arg: EAX, EDX, ECX, EBX, ESI of the guest
+ * @result: EDX:EAX of the guest; all host calls may clobber both
+ * @jumped: the handler has set EIP and the registers itself
+ * @ra: GETPC() for a call from TCG's VMCALL, else 0
+ */
+typedef struct VMICall {
+    VMIPCIState *vmi;
+    VMIVCPU *vcpu;
+    X86CPU *cpu;
+    uint8_t nr;
+    uint32_t arg[5];
+    uint64_t result;
+    bool jumped;
+    uintptr_t ra;
+} VMICall;
+
+typedef void VMIHandler(VMICall *call);
+
+typedef struct VMICallInfo {
+    const char *name;           /* NULL: no such call */
+    VMIGroup group;
+    uint8_t args;               /* 32-bit words */
+    VMIService service[2];      /* by VMIAccel */
+    VMIHandler *handler;
+} VMICallInfo;
+
+/* vmi-calls.c */
+
+/**
+ * vmi_call_info: the table's entry for a call number
+ * @nr: below VMI_MAX_CALLS
+ *
+ * Returns: the entry; its name is NULL for an unassigned number.
+ */
+const VMICallInfo *vmi_call_info(unsigned nr);
+
+/**
+ * vmi_service: how a call is served in this machine
+ * @nr: call number, any value
+ *
+ * Property switches and accelerator taken into account.  Any thread.
+ */
+VMIService vmi_service(VMIPCIState *vmi, unsigned nr);
+
+/**
+ * vmi_dispatch: carry out a host call
+ * @call: filled in but for the result
+ *
+ * A number that is not served by the host has no effect, is reported as a
+ * guest error and returns -1.
+ */
+void vmi_dispatch(VMICall *call);
+
+/**
+ * vmi_guest_error: report what a guest did wrong, at a bounded rate
+ *
+ * Goes to -d guest_errors.  Any thread.
+ */
+void vmi_guest_error(VMIPCIState *vmi, const char *fmt, ...)
+    G_GNUC_PRINTF(2, 3);
+
+/* vmi-port.c */
+
+/**
+ * vmi_port_init: add the I/O port; BQL held
+ */
+void vmi_port_init(VMIPCIState *vmi);
+
+/* vmi-tcg.c */
+
+/**
+ * vmi_hypercall: VMCALL under TCG, see X86VirtualHypervisorClass
+ */
+X86HypercallResult vmi_hypercall(X86VirtualHypervisor *vhyp, X86CPU *cpu,
+                                 uint8_t nr, uintptr_t ra);
+
+/* vmi-rom.c */
+
+/**
+ * vmi_rom_check: refuse a file that is not a VMI ROM
+ * @romfile: as in the property of that name
+ *
+ * Returns: true on success.
+ */
+bool vmi_rom_check(const char *romfile, Error **errp);
+
+/**
+ * vmi_rom_write_header: put virtual-top into the ROM BAR's header
+ */
+void vmi_rom_write_header(VMIPCIState *vmi);
+
+/**
+ * vmi_rom_find: where the ROM that a guest runs is in physical memory
+ * @cpu: the vCPU in whose address space @linear is
+ * @linear: linear address of the image's first byte, from the guest
+ * @phys: set on success
+ *
+ * The image must lie in the segment that guests scan, at an address that
+ * they look at, and be a VMI ROM.  BQL held.
+ */
+bool vmi_rom_find(X86CPU *cpu, uint32_t linear, uint32_t *phys);
+
+/* vmi-time.c */
+
+/**
+ * vmi_cycles: read a cycle counter
+ * @counter: VMI_CYCLES_*
+ *
+ * Any thread; takes the vCPU's lock but for the real counter.
+ */
+uint64_t vmi_cycles(VMIVCPU *vcpu, unsigned counter);
+
+/**
+ * vmi_cycles_locked: vmi_cycles() under the vCPU's lock
+ */
+uint64_t vmi_cycles_locked(VMIVCPU *vcpu, unsigned counter);
+
+/**
+ * vmi_cycles_to_ns: duration of @cycles, rounded up, at most INT64_MAX
+ */
+int64_t vmi_cycles_to_ns(VMIPCIState *vmi, uint64_t cycles);
+
+void vmi_time_vcpu_init(VMIVCPU *vcpu);
+
+/**
+ * vmi_time_vcpu_reset: forget the thread that stolen time was read from
+ *
+ * For a vCPU that is unplugged or whose state was loaded; BQL held.
+ */
+void vmi_time_vcpu_reset(VMIVCPU *vcpu);
+
+/* vmi-alarm.c */
+
+void vmi_alarm_vcpu_init(VMIVCPU *vcpu);
+
+/**
+ * vmi_alarm_cancel_all: disarm both alarms of a vCPU; any thread
+ */
+void vmi_alarm_cancel_all(VMIVCPU *vcpu);
+
+/**
+ * vmi_alarm_restart: set the host timers of a vCPU whose state was loaded
+ */
+void vmi_alarm_restart(VMIVCPU *vcpu);
+
+/* vmi-smp.c */
+
+/**
+ * vmi_startup: a STARTUP IPI, see X86VirtualHypervisorClass
+ */
+X86StartupResult vmi_startup(X86VirtualHypervisor *vhyp, X86CPU *cpu);
+
+/* vmi-pci.c */
+
+/**
+ * vmi_init: VMI_Init, the handshake
+ * @linear: where the ROM runs
+ * @revision: VMI_ROM_REVISION of the ROM
+ *
+ * Returns: true if the guest is in VMI mode from now on.  BQL held.
+ */
+bool vmi_init(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
+              uint32_t revision);
+
+extern const VMStateDescription vmstate_vmi_pci;
+
+/* Handlers of the table vmi-calls.h.inc */
+VMIHandler vmi_call_apic_read, vmi_call_apic_write, vmi_call_cancel_alarm;
+VMIHandler vmi_call_cycle_counter, vmi_call_cycle_frequency, vmi_call_iret;
+VMIHandler vmi_call_rdtsc, vmi_call_reboot, vmi_call_set_alarm;
+VMIHandler vmi_call_set_ap_state, vmi_call_shutdown, vmi_call_wallclock;
+VMIHandler vmi_call_wallclock_updated;
+
+#endif /* HW_VMI_INTERNAL_H */

@@ -1,0 +1,329 @@
+/*
+ * VMware Virtual Machine Interface (VMI): the PCI device
+ *
+ * It has no registers: it carries the option ROM to where guests find it,
+ * and stands for the host that the ROM calls.  See docs/specs/vmi.rst.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "exec/address-spaces.h"
+#include "hw/boards.h"
+#include "hw/i386/microvm.h"
+#include "hw/i386/x86.h"
+#include "hw/qdev-properties.h"
+#include "qapi/error.h"
+#include "qemu/error-report.h"
+#include "qemu/units.h"
+#include "qemu/uuid.h"
+#include "system/kvm.h"
+#include "system/qtest.h"
+#include "system/reset.h"
+#include "system/runstate.h"
+#include "system/system.h"
+#include "system/tcg.h"
+#include "trace.h"
+#include "vmi-internal.h"
+
+#define VMI_ROM_FILE "vmi.rom"
+
+/* Property not set: the value that the accelerator serves best. */
+#define VMI_CYCLE_FREQUENCY_AUTO UINT64_MAX
+
+/*
+ * virtual-top takes away from the kernel's part of the address space, which
+ * has 896 MiB of direct map from 3 GiB on and needs room for its own maps.
+ */
+#define VMI_MIN_VIRTUAL_TOP (3 * GiB + 512 * MiB)
+
+bool vmi_init(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
+              uint32_t revision)
+{
+    uint32_t rom = 0;
+    bool ok;
+
+    /* Once per guest kernel: a second one, by kexec say, starts afresh. */
+    for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
+        vmi_alarm_cancel_all(&vmi->vcpu[i]);
+        vmi->vcpu[i].ap_staged = false;
+    }
+    memset(vmi->relocated, 0, sizeof(vmi->relocated));
+
+    ok = revision == VMI_ROM_REVISION && vmi_rom_find(cpu, linear, &rom);
+    trace_vmi_init(linear, revision, ok, rom);
+    if (!ok) {
+        vmi_guest_error(vmi, "VMI_Init from linear address 0x%" PRIx32
+                        ", ROM revision %" PRIu32 ": not the ROM in the "
+                        "firmware's segment", linear, revision);
+    }
+    vmi->rom_address = rom;
+    vmi->accel = kvm_enabled() ? VMI_ACCEL_KVM : VMI_ACCEL_TCG;
+    qatomic_set(&vmi->active, ok);
+    return ok;
+}
+
+/*
+ * Of the machine, not of the PCI bus: a guest that resets the bridge in
+ * front of the device goes on calling its ROM.
+ */
+static void vmi_reset(void *opaque)
+{
+    VMIPCIState *vmi = opaque;
+
+    trace_vmi_reset(vmi->active);
+    qatomic_set(&vmi->active, false);
+    vmi->rom_address = 0;
+    memset(vmi->relocated, 0, sizeof(vmi->relocated));
+    qatomic_set(&vmi->wallclock_updated, false);
+    for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
+        vmi_alarm_cancel_all(&vmi->vcpu[i]);
+        vmi->vcpu[i].ap_staged = false;
+    }
+    /* An incoming guest brings its own ROM. */
+    if (!runstate_check(RUN_STATE_INMIGRATE)) {
+        vmi_rom_write_header(vmi);
+    }
+}
+
+static void vmi_vm_state_change(void *opaque, bool running, RunState state)
+{
+    VMIPCIState *vmi = opaque;
+
+    if (!running && vmi->active) {
+        qatomic_set(&vmi->wallclock_updated, true);
+    }
+}
+
+static void vmi_cpu_realize(DeviceListener *listener, DeviceState *dev)
+{
+    VMIPCIState *vmi = container_of(listener, VMIPCIState, cpu_listener);
+    X86CPU *cpu = (X86CPU *)object_dynamic_cast(OBJECT(dev), TYPE_X86_CPU);
+
+    if (cpu) {
+        assert(CPU(cpu)->cpu_index < vmi->nr_vcpus);
+        vmi->vcpu[CPU(cpu)->cpu_index].cpu = cpu;
+        cpu_x86_set_vhyp(cpu, X86_VIRTUAL_HYPERVISOR(vmi));
+    }
+}
+
+static void vmi_cpu_unrealize(DeviceListener *listener, DeviceState *dev)
+{
+    VMIPCIState *vmi = container_of(listener, VMIPCIState, cpu_listener);
+    VMIVCPU *vcpu;
+
+    if (!object_dynamic_cast(OBJECT(dev), TYPE_X86_CPU)) {
+        return;
+    }
+    for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
+        vcpu = &vmi->vcpu[i];
+        if (vcpu->cpu == X86_CPU(dev)) {
+            vmi_alarm_cancel_all(vcpu);
+            vmi_time_vcpu_reset(vcpu);
+            vcpu->ap_staged = false;
+            vcpu->cpu = NULL;
+        }
+    }
+}
+
+/* UEFI firmware of QEMU's kind ends with a table that ends with this GUID. */
+static bool vmi_firmware_is_ovmf(void)
+{
+    static const QemuUUID footer = {
+        .data = UUID_LE(0x96b582de, 0x1fb2, 0x45f7, 0xba, 0xea,
+                        0xa3, 0x66, 0xc5, 0x5a, 0x08, 0x2d)
+    };
+    QemuUUID found;
+
+    return address_space_read(&address_space_memory, 4 * GiB - 0x30,
+                              MEMTXATTRS_UNSPECIFIED, &found,
+                              sizeof(found)) == MEMTX_OK &&
+           qemu_uuid_is_equal(&found, &footer);
+}
+
+static void vmi_machine_done(Notifier *notifier, void *data)
+{
+    if (object_dynamic_cast(qdev_get_machine(), TYPE_MICROVM_MACHINE) ||
+        vmi_firmware_is_ovmf()) {
+        warn_report("vmi-pci: this machine's firmware runs no option ROMs; "
+                    "guests will not find VMI (use SeaBIOS)");
+    }
+}
+
+static uint64_t vmi_default_frequency(void)
+{
+    int64_t tsc_khz = X86_CPU(first_cpu)->env.tsc_khz;
+
+    /* KVM: the guest's TSC.  TCG: QEMU's virtual clock, in ns. */
+    if (kvm_enabled() && tsc_khz > 0) {
+        return MAX(tsc_khz * 1000, VMI_MIN_CYCLE_FREQUENCY);
+    }
+    return NANOSECONDS_PER_SECOND;
+}
+
+static bool vmi_check_properties(VMIPCIState *vmi, Error **errp)
+{
+    if (vmi->cycle_frequency == VMI_CYCLE_FREQUENCY_AUTO) {
+        vmi->cycle_frequency = vmi_default_frequency();
+    }
+    if (vmi->cycle_frequency < VMI_MIN_CYCLE_FREQUENCY ||
+        vmi->cycle_frequency > VMI_MAX_CYCLE_FREQUENCY) {
+        error_setg(errp, "vmi-pci: cycle-frequency must be between %" PRIu64
+                   " and %" PRIu64 " Hz, for guests compute with it in 32 "
+                   "bits", (uint64_t)VMI_MIN_CYCLE_FREQUENCY,
+                   (uint64_t)VMI_MAX_CYCLE_FREQUENCY);
+        return false;
+    }
+    if (!QEMU_IS_ALIGNED(vmi->virtual_top, TARGET_PAGE_SIZE) ||
+        vmi->virtual_top < VMI_MIN_VIRTUAL_TOP) {
+        error_setg(errp, "vmi-pci: virtual-top must be page-aligned and "
+                   "between 0x%" PRIx64 " and 0x%" PRIx64,
+                   (uint64_t)VMI_MIN_VIRTUAL_TOP,
+                   (uint64_t)(4 * GiB - TARGET_PAGE_SIZE));
+        return false;
+    }
+    return true;
+}
+
+static bool vmi_check_rom(PCIDevice *pdev, Error **errp)
+{
+    const char *romfile = pdev->romfile ?: VMI_ROM_FILE;
+
+    if (!pdev->rom_bar) {
+        error_setg(errp, "vmi-pci: rombar=0 would hide VMI from the guest");
+        return false;
+    }
+    if (pdev->romsize != UINT32_MAX && pdev->romsize != VMI_ROM_SIZE) {
+        error_setg(errp, "vmi-pci: romsize must be %d", VMI_ROM_SIZE);
+        return false;
+    }
+    pdev->romsize = VMI_ROM_SIZE;
+    /* An incoming guest brings its own ROM. */
+    return runstate_check(RUN_STATE_INMIGRATE) ||
+           vmi_rom_check(romfile, errp);
+}
+
+static void vmi_pci_realize(PCIDevice *pdev, Error **errp)
+{
+    VMIPCIState *vmi = VMI_PCI(pdev);
+    MachineState *machine = MACHINE(qdev_get_machine());
+    CPUState *cs;
+
+    if (!object_resolve_path_type("", TYPE_VMI_PCI, NULL)) {
+        error_setg(errp, "at most one vmi-pci device is permitted");
+        return;
+    }
+    if (!object_dynamic_cast(OBJECT(machine), TYPE_X86_MACHINE)) {
+        error_setg(errp, "vmi-pci: machine \"%s\" is not a PC",
+                   MACHINE_GET_CLASS(machine)->name);
+        return;
+    }
+    if (!tcg_enabled() && !kvm_enabled() && !qtest_enabled()) {
+        error_setg(errp, "vmi-pci: needs the TCG or the KVM accelerator");
+        return;
+    }
+    if (!vmi_check_properties(vmi, errp) || !vmi_check_rom(pdev, errp)) {
+        return;
+    }
+
+    ratelimit_init(&vmi->error_limit);
+    ratelimit_set_speed(&vmi->error_limit, 10, NANOSECONDS_PER_SECOND);
+
+    vmi->nr_vcpus = machine->smp.max_cpus;
+    vmi->vcpu = g_new0(VMIVCPU, vmi->nr_vcpus);
+    for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
+        VMIVCPU *vcpu = &vmi->vcpu[i];
+
+        vcpu->vmi = vmi;
+        qemu_mutex_init(&vcpu->lock);
+        vmi_alarm_vcpu_init(vcpu);
+        vmi_time_vcpu_init(vcpu);
+    }
+
+    vmi->cpu_listener.realize = vmi_cpu_realize;
+    vmi->cpu_listener.unrealize = vmi_cpu_unrealize;
+    CPU_FOREACH(cs) {
+        vmi_cpu_realize(&vmi->cpu_listener, DEVICE(cs));
+    }
+    device_listener_register(&vmi->cpu_listener);
+
+    vmi_port_init(vmi);
+    qemu_register_reset(vmi_reset, vmi);
+    qemu_add_vm_change_state_handler(vmi_vm_state_change, vmi);
+    vmi->machine_done.notify = vmi_machine_done;
+    qemu_add_machine_init_done_notifier(&vmi->machine_done);
+}
+
+static const Property vmi_pci_properties[] = {
+    DEFINE_PROP_UINT64("cycle-frequency", VMIPCIState, cycle_frequency,
+                       VMI_CYCLE_FREQUENCY_AUTO),
+    DEFINE_PROP_UINT32("virtual-top", VMIPCIState, virtual_top,
+                       VMI_DEFAULT_VIRTUAL_TOP),
+    DEFINE_PROP_BIT("cpu", VMIPCIState, groups, VMI_GROUP_CPU, true),
+    DEFINE_PROP_BIT("irq", VMIPCIState, groups, VMI_GROUP_IRQ, true),
+    DEFINE_PROP_BIT("mmu", VMIPCIState, groups, VMI_GROUP_MMU, true),
+    DEFINE_PROP_BIT("smp", VMIPCIState, groups, VMI_GROUP_SMP, true),
+    DEFINE_PROP_BIT("timer", VMIPCIState, groups, VMI_GROUP_TIMER, true),
+    DEFINE_PROP_BIT("lazy", VMIPCIState, groups, VMI_GROUP_LAZY, true),
+};
+
+static bool vmi_get_active(Object *obj, Error **errp)
+{
+    return qatomic_read(&VMI_PCI(obj)->active);
+}
+
+static void vmi_pci_instance_init(Object *obj)
+{
+    VMIPCIState *vmi = VMI_PCI(obj);
+
+    vmi->groups |= 1u << VMI_GROUP_ALWAYS;
+    object_property_add_uint32_ptr(obj, "rom-address", &vmi->rom_address,
+                                   OBJ_PROP_FLAG_READ);
+}
+
+static void vmi_pci_class_init(ObjectClass *klass, void *data)
+{
+    DeviceClass *dc = DEVICE_CLASS(klass);
+    PCIDeviceClass *pc = PCI_DEVICE_CLASS(klass);
+    X86VirtualHypervisorClass *vc = X86_VIRTUAL_HYPERVISOR_CLASS(klass);
+
+    dc->desc = "VMware Virtual Machine Interface";
+    dc->vmsd = &vmstate_vmi_pci;
+    /* Guests look for the ROM once, at boot. */
+    dc->hotpluggable = false;
+    device_class_set_props(dc, vmi_pci_properties);
+    set_bit(DEVICE_CATEGORY_MISC, dc->categories);
+    object_class_property_add_bool(klass, "active", vmi_get_active, NULL);
+    object_class_property_set_description(klass, "active",
+        "A guest kernel has entered VMI mode");
+
+    pc->realize = vmi_pci_realize;
+    pc->romfile = VMI_ROM_FILE;
+    pc->vendor_id = VMI_PCI_VENDOR_ID;
+    pc->device_id = VMI_PCI_DEVICE_ID;
+    pc->class_id = VMI_PCI_CLASS_ID;
+    pc->revision = VMI_PCI_REVISION;
+
+    vc->hypercall = vmi_hypercall;
+    vc->startup = vmi_startup;
+}
+
+static const TypeInfo vmi_pci_info = {
+    .name          = TYPE_VMI_PCI,
+    .parent        = TYPE_PCI_DEVICE,
+    .instance_size = sizeof(VMIPCIState),
+    .instance_init = vmi_pci_instance_init,
+    .class_init    = vmi_pci_class_init,
+    .interfaces = (InterfaceInfo[]) {
+        { INTERFACE_CONVENTIONAL_PCI_DEVICE },
+        { TYPE_X86_VIRTUAL_HYPERVISOR },
+        { }
+    }
+};
+
+static void vmi_pci_register_types(void)
+{
+    type_register_static(&vmi_pci_info);
+}
+
+type_init(vmi_pci_register_types)

@@ -1,0 +1,198 @@
+/*
+ * VMI: cycle counters and wall clock
+ *
+ * Real time is QEMU_CLOCK_VIRTUAL in cycles: it stands still while the
+ * machine is stopped, is deterministic with icount, is migrated, and never
+ * goes back.  Stolen time is how long the vCPU's thread was ready to run
+ * and waited for a host CPU, which Linux tells in schedstat.  Available time
+ * is the rest, so that real = available + stolen holds by construction.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/cutils.h"
+#include "qemu/host-utils.h"
+#include "system/cpu-timers.h"
+#include "system/rtc.h"
+#include "system/system.h"
+#include "vmi-internal.h"
+
+/*
+ * Reading schedstat is a system call, and a guest may ask for the available
+ * counter at each context switch: bound what that costs.
+ */
+#define VMI_STOLEN_SAMPLE_NS (100 * SCALE_US)
+
+static uint64_t vmi_ns_to_cycles(VMIPCIState *vmi, uint64_t ns)
+{
+    uint64_t lo, hi;
+
+    mulu64(&lo, &hi, ns, vmi->cycle_frequency);
+    divu128(&lo, &hi, NANOSECONDS_PER_SECOND);
+    return lo;
+}
+
+int64_t vmi_cycles_to_ns(VMIPCIState *vmi, uint64_t cycles)
+{
+    uint64_t lo, hi, rest;
+
+    mulu64(&lo, &hi, cycles, NANOSECONDS_PER_SECOND);
+    rest = divu128(&lo, &hi, vmi->cycle_frequency);
+    if (hi || lo >= INT64_MAX) {
+        return INT64_MAX;
+    }
+    return lo + (rest != 0);
+}
+
+/*
+ * Time that the vCPU's thread has waited for a host CPU, in ns since the
+ * thread began, or 0 on a host that does not tell.  vCPUs that share a thread
+ * (-accel tcg,thread=single) share its wait.
+ */
+static uint64_t vmi_run_delay(VMIVCPU *vcpu)
+{
+    int tid = CPU(vcpu->cpu)->thread_id;
+    char buf[64];
+    const char *p;
+    uint64_t delay;
+    ssize_t len;
+
+    if (vcpu->schedstat_tid != tid) {
+        g_autofree char *path =
+            g_strdup_printf("/proc/self/task/%d/schedstat", tid);
+
+        vmi_time_vcpu_reset(vcpu);
+        vcpu->schedstat_tid = tid;
+        vcpu->schedstat_fd = qemu_open_old(path, O_RDONLY);
+        vcpu->run_delay_ns = UINT64_MAX;
+    }
+    if (vcpu->schedstat_fd < 0) {
+        return 0;
+    }
+    len = pread(vcpu->schedstat_fd, buf, sizeof(buf) - 1, 0);
+    if (len <= 0) {
+        return 0;
+    }
+    buf[len] = '\0';
+
+    /* "<ns on a CPU> <ns waiting for one> <time slices>" */
+    p = strchr(buf, ' ');
+    if (!p || qemu_strtou64(p, &p, 10, &delay) < 0) {
+        return 0;
+    }
+    return delay;
+}
+
+/*
+ * Bring stolen time up to date: by no more than has passed since the last
+ * sample, nor than available time that was already reported allows.
+ */
+static void vmi_sample_stolen(VMIVCPU *vcpu, int64_t now, uint64_t real)
+{
+    uint64_t delay, passed, stolen, most;
+
+    if (icount_enabled() || !vcpu->cpu ||
+        now - vcpu->sampled_ns < VMI_STOLEN_SAMPLE_NS) {
+        return;
+    }
+    delay = vmi_run_delay(vcpu);
+    if (delay > vcpu->run_delay_ns) {
+        passed = MIN(delay - vcpu->run_delay_ns, now - vcpu->sampled_ns);
+        stolen = vmi_ns_to_cycles(vcpu->vmi, passed);
+        most = real - vcpu->stolen - vcpu->available_seen;
+        vcpu->stolen += MIN(stolen, most);
+    }
+    vcpu->run_delay_ns = delay;
+    vcpu->sampled_ns = now;
+}
+
+uint64_t vmi_cycles_locked(VMIVCPU *vcpu, unsigned counter)
+{
+    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+    uint64_t real = vmi_ns_to_cycles(vcpu->vmi, now);
+
+    switch (counter) {
+    case VMI_CYCLES_REAL:
+        return real;
+    case VMI_CYCLES_AVAILABLE:
+        vmi_sample_stolen(vcpu, now, real);
+        vcpu->available_seen = MAX(vcpu->available_seen, real - vcpu->stolen);
+        return vcpu->available_seen;
+    case VMI_CYCLES_STOLEN:
+        vmi_sample_stolen(vcpu, now, real);
+        return vcpu->stolen;
+    default:
+        return 0;
+    }
+}
+
+uint64_t vmi_cycles(VMIVCPU *vcpu, unsigned counter)
+{
+    if (counter == VMI_CYCLES_REAL) {
+        return vmi_cycles_locked(vcpu, counter);
+    }
+    QEMU_LOCK_GUARD(&vcpu->lock);
+    return vmi_cycles_locked(vcpu, counter);
+}
+
+void vmi_time_vcpu_init(VMIVCPU *vcpu)
+{
+    vcpu->schedstat_fd = -1;
+    vcpu->schedstat_tid = -1;
+}
+
+void vmi_time_vcpu_reset(VMIVCPU *vcpu)
+{
+    if (vcpu->schedstat_fd >= 0) {
+        close(vcpu->schedstat_fd);
+    }
+    vmi_time_vcpu_init(vcpu);
+}
+
+void vmi_call_cycle_frequency(VMICall *call)
+{
+    call->result = call->vmi->cycle_frequency;
+}
+
+/* GetCycleCounter: EAX = VMI_CYCLES_*, anything else reads 0. */
+void vmi_call_cycle_counter(VMICall *call)
+{
+    if (call->arg[0] > VMI_CYCLES_STOLEN) {
+        vmi_guest_error(call->vmi, "GetCycleCounter: no counter %" PRIu32,
+                        call->arg[0]);
+    }
+    call->result = vmi_cycles(call->vcpu, call->arg[0]);
+}
+
+/*
+ * RDTSC: Linux takes its TSC rate from GetCycleFrequency, so this call runs
+ * at it, and under TCG it is the real counter.
+ */
+void vmi_call_rdtsc(VMICall *call)
+{
+    call->result = vmi_cycles(call->vcpu, VMI_CYCLES_REAL);
+}
+
+/* GetWallclockTime: ns since 1970, of the clock that -rtc configures. */
+void vmi_call_wallclock(VMICall *call)
+{
+    int64_t ns, check;
+    struct tm tm;
+
+    /* Seconds and nanoseconds must be of the same reading. */
+    do {
+        ns = qemu_clock_get_ns(rtc_clock);
+        qemu_get_timedate(&tm, 0);
+        check = qemu_clock_get_ns(rtc_clock);
+    } while (ns / NANOSECONDS_PER_SECOND != check / NANOSECONDS_PER_SECOND);
+
+    call->result = (uint64_t)mktimegm(&tm) * NANOSECONDS_PER_SECOND +
+                   ns % NANOSECONDS_PER_SECOND;
+}
+
+/* WallclockUpdated: 1 once after the machine was stopped, or migrated. */
+void vmi_call_wallclock_updated(VMICall *call)
+{
+    call->result = qatomic_xchg(&call->vmi->wallclock_updated, false);
+}
