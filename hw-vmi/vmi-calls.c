@@ -59,6 +59,12 @@ void vmi_dispatch(VMICall *call)
     }
 
     info = vmi_call_info(call->nr);
+    if (call->nr == VMI_CALL_IRET && !call->ra) {
+        trace_vmi_refused(CPU(call->cpu)->cpu_index, call->nr, "by port");
+        vmi_guest_error(call->vmi, "IRET by the port");
+        call->result = UINT64_MAX;
+        return;
+    }
     trace_vmi_call(CPU(call->cpu)->cpu_index, call->nr, info->name, info->args,
                    call->arg[0], call->arg[1], call->arg[2], call->arg[3],
                    call->arg[4]);

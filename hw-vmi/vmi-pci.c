@@ -12,6 +12,7 @@
 #include "hw/boards.h"
 #include "hw/i386/microvm.h"
 #include "hw/i386/x86.h"
+#include "hw/loader.h"
 #include "hw/qdev-properties.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
@@ -133,12 +134,19 @@ static bool vmi_firmware_is_ovmf(void)
         .data = UUID_LE(0x96b582de, 0x1fb2, 0x45f7, 0xba, 0xea,
                         0xa3, 0x66, 0xc5, 0x5a, 0x08, 0x2d)
     };
+    const hwaddr at = 4 * GiB - 0x30;
+    /* Of -bios, which is not in memory before the first reset */
+    const void *rom = rom_ptr(at, sizeof(footer));
     QemuUUID found;
 
-    return address_space_read(&address_space_memory, 4 * GiB - 0x30,
-                              MEMTXATTRS_UNSPECIFIED, &found,
-                              sizeof(found)) == MEMTX_OK &&
-           qemu_uuid_is_equal(&found, &footer);
+    if (rom) {
+        memcpy(&found, rom, sizeof(found));
+    } else if (address_space_read(&address_space_memory, at,
+                                  MEMTXATTRS_UNSPECIFIED, &found,
+                                  sizeof(found)) != MEMTX_OK) {
+        return false;
+    }
+    return qemu_uuid_is_equal(&found, &footer);
 }
 
 static void vmi_machine_done(Notifier *notifier, void *data)
@@ -198,6 +206,11 @@ static bool vmi_check_rom(PCIDevice *pdev, Error **errp)
         return false;
     }
     pdev->romsize = VMI_ROM_SIZE;
+    if (!*romfile) {
+        error_setg(errp, "vmi-pci: an empty romfile would hide VMI from the "
+                   "guest");
+        return false;
+    }
     /* An incoming guest brings its own ROM. */
     return runstate_check(RUN_STATE_INMIGRATE) ||
            vmi_rom_check(romfile, errp);

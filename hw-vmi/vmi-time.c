@@ -62,7 +62,9 @@ static uint64_t vmi_run_delay(VMIVCPU *vcpu)
         g_autofree char *path =
             g_strdup_printf("/proc/self/task/%d/schedstat", tid);
 
-        vmi_time_vcpu_reset(vcpu);
+        if (vcpu->schedstat_fd >= 0) {
+            close(vcpu->schedstat_fd);
+        }
         vcpu->schedstat_tid = tid;
         vcpu->schedstat_fd = qemu_open_old(path, O_RDONLY);
         vcpu->run_delay_ns = UINT64_MAX;
@@ -97,6 +99,9 @@ static void vmi_sample_stolen(VMIVCPU *vcpu, int64_t now, uint64_t real)
         return;
     }
     delay = vmi_run_delay(vcpu);
+    if (!delay) {
+        return;
+    }
     if (delay > vcpu->run_delay_ns) {
         passed = MIN(delay - vcpu->run_delay_ns, now - vcpu->sampled_ns);
         stolen = vmi_ns_to_cycles(vcpu->vmi, passed);
@@ -148,6 +153,7 @@ void vmi_time_vcpu_reset(VMIVCPU *vcpu)
         close(vcpu->schedstat_fd);
     }
     vmi_time_vcpu_init(vcpu);
+    vcpu->sampled_ns = 0;
 }
 
 void vmi_call_cycle_frequency(VMICall *call)

@@ -1,0 +1,111 @@
+/*
+ * Alarms: delivery, and the program's frame
+ *
+ * Arguments: pic, ioapic or lvtt: how alarms are delivered; pit-high: the
+ * PIT is parked with its output high; icount: time is exact.
+ *
+ * Bounds are one-sided: an alarm may be late on a busy host, never early.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "alarm.h"
+
+const char *alarm_route;
+uint32_t alarm_flag;
+uint64_t alarm_hz;
+uint32_t alarm_count;
+uint64_t alarm_real[ALARM_RECORDS], alarm_available[ALARM_RECORDS];
+
+static void handle_alarm(Frame *frame)
+{
+    if (alarm_count < ALARM_RECORDS) {
+        alarm_real[alarm_count] = vmi_counter(VMI_CYCLES_REAL);
+        alarm_available[alarm_count] = vmi_counter(VMI_CYCLES_AVAILABLE);
+    }
+    alarm_count++;
+    if (frame->vector == PIC_VECTOR) {
+        outb(0x20, 0x20);
+    } else {
+        apic_write(APIC_EOI, 0);
+    }
+}
+
+uint64_t alarm_ms(unsigned ms)
+{
+    return alarm_hz / 1000 * ms;
+}
+
+void alarm_reset(void)
+{
+    cli();
+    alarm_count = 0;
+}
+
+bool alarm_wait(uint32_t count)
+{
+    uint64_t end = vmi_counter(VMI_CYCLES_REAL) + alarm_ms(30000);
+
+    sti();
+    while (READ_ONCE(alarm_count) < count &&
+           vmi_counter(VMI_CYCLES_REAL) < end) {
+        cpu_pause();
+    }
+    cli();
+    return alarm_count >= count;
+}
+
+void alarm_spend(unsigned ms)
+{
+    sti();
+    delay_ms(ms);
+    cli();
+}
+
+static void route(void)
+{
+    pic_init();
+    apic_init();
+    if (guest_has_arg("ioapic")) {
+        alarm_route = "ioapic";
+        set_handler(IOAPIC_VECTOR, handle_alarm);
+        ioapic_route(2, IOAPIC_VECTOR);
+    } else if (guest_has_arg("lvtt")) {
+        alarm_route = "lvtt";
+        alarm_flag = VMI_ALARM_LVTT;
+        set_handler(LVTT_VECTOR, handle_alarm);
+        apic_write(APIC_LVTT, LVTT_VECTOR);
+    } else {
+        alarm_route = "pic";
+        set_handler(PIC_VECTOR, handle_alarm);
+        pic_unmask(0);
+    }
+    if (guest_has_arg("pit-high")) {
+        pit_park_high();
+    } else {
+        pit_park();
+    }
+    /* What the PIT still sends */
+    alarm_spend(70);
+    alarm_reset();
+}
+
+void guest_main(void)
+{
+    vmi_setup();
+    alarm_hz = vmi_frequency();
+    route();
+    for (unsigned counter = 0; counter < 2; counter++) {
+        test_one_shot(counter);
+        test_replace_and_cancel(counter);
+        test_periodic(counter);
+    }
+    test_both();
+    test_no_alarm();
+    test_halt();
+    if (alarm_flag) {
+        test_lvtt();
+    }
+    test_pit();
+    report_end();
+}

@@ -1,0 +1,258 @@
+/*
+ * IRET: to the kernel, to user mode and to virtual-8086 mode
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "iret.h"
+
+#define V86_SEGMENT 0x2000      /* free memory below 1 MiB */
+#define HLT         0xf4        /* #GP in virtual-8086 mode */
+
+const IretMethod iret_methods[] = {
+    { "call rel32", iret_by_call, true, true },
+    { "call *%eax", iret_by_call_eax, true },
+    { "call *memory", iret_by_call_memory, true },
+    { "call *8(%ebx)", iret_by_call_base, true },
+    { "call *(%ebx,%esi,4)", iret_by_call_index, true },
+    { "jmp rel32", iret_by_jmp, false, true },
+    { "jmp *memory", iret_by_jmp_memory, false },
+};
+const unsigned iret_method_count = ARRAY_SIZE(iret_methods);
+
+static const IretMethod native = { "the instruction", iret_native };
+
+IretTest iret_make(const IretMethod *method, unsigned nr)
+{
+    IretTest test = {
+        .eax = 0xa1a2a3a4, .ebx = 0xb1b2b3b4, .ecx = 0xc1c2c3c4,
+        .edx = 0xd1d2d3d4, .esi = 0x51525354, .edi = 0xd5d6d7d8,
+        .ebp = 0xb5b6b7b8, .ds_es = KERNEL_DS,
+    };
+
+    iret_address = vmi_address[nr];
+    if (method->code == iret_by_call_eax) {
+        test.eax = iret_address;
+    } else if (method->code == iret_by_call_base) {
+        test.ebx = (uint32_t)&iret_address - 8;
+    } else if (method->code == iret_by_call_index) {
+        test.esi = 0x1000;
+        test.ebx = (uint32_t)&iret_address - 0x4000;
+    }
+    return test;
+}
+
+static void go(void *test)
+{
+    iret_go(test);
+}
+
+int iret_run(IretTest *test, const IretMethod *method, unsigned nr)
+{
+    iret_method = method->code;
+    if (method->patched) {
+        uint8_t *site = method->code;
+
+        vmi_patch_call(site, vmi_address[nr]);
+        site[0] = method->call ? 0xe8 : 0xe9;
+    }
+    memset(&iret_result, 0, sizeof(iret_result));
+    memset(&trap_frame, 0, sizeof(trap_frame));
+    return trap(go, test);
+}
+
+static void set_frame(IretTest *test, uint32_t eip, uint32_t cs,
+                      uint32_t eflags)
+{
+    test->frame[0] = eip;
+    test->frame[1] = cs;
+    test->frame[2] = eflags;
+    test->words = 3;
+}
+
+static void set_user_frame(IretTest *test, void *eip)
+{
+    set_frame(test, (uint32_t)eip, USER_CS, FRAME_FLAGS);
+    test->frame[3] = (uint32_t)user_stack_top;
+    test->frame[4] = USER_DS;
+    test->words = 5;
+}
+
+static void test_kernel(const IretMethod *method)
+{
+    static const uint32_t flags[] = {
+        EFLAGS_ONE, FRAME_FLAGS, EFLAGS_ONE | EFLAGS_IF | EFLAGS_ZF,
+        EFLAGS_ONE | EFLAGS_ID,
+    };
+    const IretResult *r = &iret_result;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(flags); i++) {
+        IretTest t = iret_make(method, VMI_CALL_IRET);
+        int vector;
+
+        set_frame(&t, (uint32_t)iret_landing, KERNEL_CS, flags[i]);
+        vector = iret_run(&t, method, VMI_CALL_IRET);
+        report(vector == -1, text("IRET to the kernel by %s arrives, EFLAGS "
+                                  "%x", method->name, flags[i]),
+               "vector %d at 0x%x", vector, trap_frame.eip);
+        report(r->eflags == flags[i],
+               text("it loads EFLAGS %x, by %s", flags[i], method->name),
+               "0x%x", r->eflags);
+        report(r->eax == t.eax && r->ebx == t.ebx && r->ecx == t.ecx &&
+               r->edx == t.edx && r->esi == t.esi && r->edi == t.edi &&
+               r->ebp == t.ebp,
+               text("it keeps all registers, by %s, EFLAGS %x", method->name,
+                    flags[i]), "EAX 0x%x EDX 0x%x", r->eax, r->edx);
+        /* PUSHA stores the ESP before it, which is below EFLAGS. */
+        report(r->esp + 4 == iret_frame + 12,
+               text("it takes 12 bytes off the stack, by %s, EFLAGS %x",
+                    method->name, flags[i]), "%d",
+               (int)(r->esp + 4 - iret_frame));
+    }
+}
+
+static void test_segments(const IretMethod *method)
+{
+    static const uint32_t selectors[] = { 0, USER_DS };
+    bool needs_ds = method->code == iret_by_call_memory ||
+                    method->code == iret_by_call_base ||
+                    method->code == iret_by_call_index;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(selectors); i++) {
+        IretTest t = iret_make(method, VMI_CALL_IRET);
+        int vector;
+
+        if (needs_ds && !selectors[i]) {
+            continue;
+        }
+        t.ds_es = selectors[i];
+        set_user_frame(&t, iret_user_landing);
+        vector = iret_run(&t, method, VMI_CALL_IRET);
+        report(vector == VECTOR_SYSCALL && trap_frame.ds == selectors[i] &&
+               trap_frame.es == selectors[i],
+               text("IRET with DS and ES %02x keeps them, by %s",
+                    selectors[i], method->name), "vector %d, DS 0x%x ES 0x%x",
+               vector, trap_frame.ds, trap_frame.es);
+    }
+}
+
+static void test_user(const IretMethod *method)
+{
+    IretTest t = iret_make(method, VMI_CALL_IRET);
+    const Frame *f = &trap_frame;
+    uint32_t native_ds;
+    int vector;
+
+    set_user_frame(&t, iret_user_landing);
+    t.frame[2] |= EFLAGS_IF;
+    iret_run(&t, &native, VMI_CALL_IRET);
+    native_ds = f->ds;
+    vector = iret_run(&t, method, VMI_CALL_IRET);
+    report(vector == VECTOR_SYSCALL && f->cs == USER_CS &&
+           f->eip == (uint32_t)iret_user_landing + 2,
+           text("IRET to user mode by %s arrives", method->name),
+           "vector %d, CS 0x%x, EIP 0x%x", vector, f->cs, f->eip);
+    report(f->esp == (uint32_t)user_stack_top && f->ss == USER_DS,
+           text("it loads the user's stack, by %s", method->name),
+           "0x%x:0x%x", f->ss, f->esp);
+    report(f->eflags == (FRAME_FLAGS | EFLAGS_IF),
+           text("it loads the user's flags, by %s", method->name), "0x%x",
+           f->eflags);
+    report(f->eax == t.eax && f->ebx == t.ebx && f->ecx == t.ecx &&
+           f->edx == t.edx && f->esi == t.esi && f->edi == t.edi &&
+           f->ebp == t.ebp,
+           text("it keeps all registers for the user, by %s", method->name),
+           "EAX 0x%x EDX 0x%x", f->eax, f->edx);
+    report(f->ds == native_ds, text("it leaves the user what the instruction "
+                                    "would in DS, by %s", method->name),
+           "0x%x, IRET 0x%x", f->ds, native_ds);
+}
+
+static void test_v86(const IretMethod *method)
+{
+    IretTest t = iret_make(method, VMI_CALL_IRET);
+    const Frame *f = &trap_frame;
+    int vector;
+
+    AT(uint8_t, V86_SEGMENT * 16 + 0x120) = HLT;
+    set_frame(&t, 0x120, V86_SEGMENT, EFLAGS_ONE | EFLAGS_VM | EFLAGS_IF);
+    t.frame[3] = 0xfff0;
+    t.frame[4] = 0x2100;
+    for (unsigned i = 5; i < 9; i++) {
+        t.frame[i] = 0x2000 + 0x111 * i;
+    }
+    t.words = 9;
+    vector = iret_run(&t, method, VMI_CALL_IRET);
+    report(vector == VECTOR_GP && (f->eflags & EFLAGS_VM) &&
+           f->cs == V86_SEGMENT && f->eip == 0x120,
+           text("IRET to virtual-8086 mode by %s arrives", method->name),
+           "vector %d, %x:%x, EFLAGS 0x%x", vector, f->cs, f->eip, f->eflags);
+    report(f->ss == 0x2100 && f->esp == 0xfff0 && f->v86_es == t.frame[5] &&
+           f->v86_ds == t.frame[6] && f->v86_fs == t.frame[7] &&
+           f->v86_gs == t.frame[8],
+           text("it loads SS ESP ES DS FS GS, by %s", method->name),
+           "%x:%x %x %x %x %x", f->ss, f->esp, f->v86_es, f->v86_ds,
+           f->v86_fs, f->v86_gs);
+    report(f->eax == t.eax && f->ebx == t.ebx && f->ecx == t.ecx &&
+           f->edx == t.edx,
+           text("it keeps registers for virtual-8086 mode, by %s",
+                method->name), "EAX 0x%x", f->eax);
+}
+
+static uint32_t ipi_eip, ipi_cs, ipi_count;
+
+static void handle_ipi(Frame *frame)
+{
+    ipi_eip = frame->eip;
+    ipi_cs = frame->cs;
+    ipi_count++;
+    apic_write(APIC_EOI, 0);
+}
+
+static void test_pending(const IretMethod *method)
+{
+    IretTest t = iret_make(method, VMI_CALL_IRET);
+
+    set_handler(IPI_VECTOR, handle_ipi);
+    ipi_count = 0;
+    apic_write(APIC_ICR, 0x44000 | IPI_VECTOR);
+    set_user_frame(&t, iret_user_landing);
+    t.frame[2] |= EFLAGS_IF;
+    iret_run(&t, method, VMI_CALL_IRET);
+    report(ipi_count == 1 && ipi_cs == USER_CS &&
+           ipi_eip == (uint32_t)iret_user_landing,
+           text("a pending interrupt comes at the user's first instruction, "
+                "by %s", method->name), "%u came, at %x:0x%x", ipi_count,
+           ipi_cs, ipi_eip);
+}
+
+/* What is behind the frame's EIP is the user's affair. */
+static void test_after_call(const IretMethod *method)
+{
+    IretTest t = iret_make(method, VMI_CALL_IRET);
+    int vector;
+
+    set_frame(&t, (uint32_t)iret_landing_after_call, KERNEL_CS, EFLAGS_ONE);
+    vector = iret_run(&t, method, VMI_CALL_IRET);
+    report(vector == -1, text("IRET by %s to the instruction behind an "
+                              "indirect call arrives", method->name),
+           "vector %d at 0x%x", vector, trap_frame.eip);
+}
+
+void guest_main(void)
+{
+    vmi_setup();
+    pic_init();
+    apic_init();
+    for (unsigned i = 0; i < iret_method_count; i++) {
+        test_kernel(&iret_methods[i]);
+        test_user(&iret_methods[i]);
+        test_segments(&iret_methods[i]);
+        test_v86(&iret_methods[i]);
+        test_pending(&iret_methods[i]);
+        test_after_call(&iret_methods[i]);
+    }
+    test_faults();
+    test_sysexit();
+    report_end();
+}

@@ -1,0 +1,334 @@
+/*
+ * QTest testcase for the vmi-pci device: what it is without a guest
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "vmi-test.h"
+
+typedef struct Place {
+    const char *name;
+    const char *args;
+    bool bridged;               /* at 01:03.0, behind 00:06.0 */
+} Place;
+
+#define BEHIND_BRIDGE "-device pci-bridge,id=bridge,chassis_nr=1,addr=06.0 " \
+                      "-device vmi-pci,id=vmi,bus=bridge,addr=03.0"
+
+static const Place places[] = {
+    { "pc", "-machine pc " VMI_DEVICE },
+    { "q35", "-machine q35 " VMI_DEVICE },
+    { "pc-bridge", "-machine pc " BEHIND_BRIDGE, true },
+    { "q35-bridge", "-machine q35 " BEHIND_BRIDGE, true },
+};
+
+static QPCIDevice *start_at(const Place *place)
+{
+    QTestState *qts = qtest_init(place->args);
+    QPCIBus *bus = qpci_new_pc(qts, NULL);
+    g_autofree QPCIDevice *bridge = NULL;
+    QPCIDevice *dev;
+
+    if (place->bridged) {
+        g_assert_cmpint(qpci_secondary_buses_init(bus), ==, 1);
+        bridge = qpci_device_find(bus, QPCI_DEVFN(6, 0));
+        qpci_config_writew(bridge, PCI_MEMORY_BASE, VMI_TEST_ROM_ADDR >> 16);
+        qpci_config_writew(bridge, PCI_MEMORY_LIMIT, VMI_TEST_ROM_ADDR >> 16);
+        qpci_config_writew(bridge, PCI_COMMAND,
+                           PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+        dev = qpci_device_find(bus, 1 << 8 | QPCI_DEVFN(3, 0));
+    } else {
+        dev = qpci_device_find(bus, VMI_DEVFN);
+    }
+    g_assert_nonnull(dev);
+    return dev;
+}
+
+static void stop(QPCIDevice *dev)
+{
+    QTestState *qts = dev->bus->qts;
+
+    qpci_free_pc(dev->bus);
+    g_free(dev);
+    qtest_quit(qts);
+}
+
+/* Literal numbers: those that guests know, whatever vmi-abi.h says. */
+static void test_identity(const void *data)
+{
+    QPCIDevice *dev = start_at(data);
+
+    g_assert_cmphex(qpci_config_readw(dev, PCI_VENDOR_ID), ==, 0x15ad);
+    g_assert_cmphex(qpci_config_readw(dev, PCI_DEVICE_ID), ==, 0x0801);
+    g_assert_cmphex(qpci_config_readw(dev, PCI_CLASS_DEVICE), ==, 0x0580);
+    g_assert_cmphex(qpci_config_readb(dev, PCI_CLASS_PROG), ==, 0);
+    g_assert_cmphex(qpci_config_readb(dev, PCI_REVISION_ID), ==, 1);
+    g_assert_cmphex(qpci_config_readb(dev, PCI_HEADER_TYPE), ==, 0);
+    stop(dev);
+}
+
+static void test_no_resource_but_rom(const void *data)
+{
+    QPCIDevice *dev = start_at(data);
+    uint32_t rom;
+
+    for (int i = 0; i < 6; i++) {
+        qpci_config_writel(dev, PCI_BASE_ADDRESS_0 + i * 4, UINT32_MAX);
+        g_assert_cmphex(qpci_config_readl(dev, PCI_BASE_ADDRESS_0 + i * 4),
+                        ==, 0);
+    }
+    g_assert_cmphex(qpci_config_readb(dev, PCI_INTERRUPT_PIN), ==, 0);
+
+    g_assert_cmphex(qpci_config_readl(dev, PCI_ROM_ADDRESS), ==, 0);
+    qpci_config_writel(dev, PCI_ROM_ADDRESS, PCI_ROM_ADDRESS_MASK);
+    rom = qpci_config_readl(dev, PCI_ROM_ADDRESS);
+    g_assert_cmphex(-rom, ==, 16 * KiB);
+    stop(dev);
+}
+
+static void test_rom_bar(const void *data)
+{
+    QPCIDevice *dev = start_at(data);
+    g_autofree uint8_t *image = vmi_read_rom_bar(dev);
+
+    vmi_assert_rom(image, VMI_DEFAULT_VIRTUAL_TOP);
+    stop(dev);
+}
+
+/*
+ * Properties
+ */
+
+static void test_cycle_frequency(const void *data)
+{
+    const char *value = data;
+    QTestState *qts = qtest_initf("-device vmi-pci,id=vmi,addr=05.0,"
+                                  "cycle-frequency=%s", value);
+
+    vmi_assert_uint(qts, "cycle-frequency", g_ascii_strtoull(value, NULL, 0));
+    vmi_assert_rom_bar(qts, VMI_DEFAULT_VIRTUAL_TOP);
+    qtest_quit(qts);
+}
+
+/* The frequency in force, not the property's own "not set". */
+static void test_cycle_frequency_default(void)
+{
+    QTestState *qts = qtest_init(VMI_DEVICE);
+
+    vmi_assert_uint(qts, "cycle-frequency", 1000000000);
+    qtest_quit(qts);
+}
+
+static void test_virtual_top(const void *data)
+{
+    const char *value = data;
+    QTestState *qts = qtest_initf("-device vmi-pci,id=vmi,addr=05.0,"
+                                  "virtual-top=%s", value);
+
+    vmi_assert_uint(qts, "virtual-top", g_ascii_strtoull(value, NULL, 0));
+    vmi_assert_rom_bar(qts, g_ascii_strtoull(value, NULL, 0));
+    qtest_quit(qts);
+}
+
+static const char *const switches[] = {
+    "cpu", "irq", "mmu", "smp", "timer", "lazy",
+};
+
+static void test_switch_off(const void *data)
+{
+    const char *off = data;
+    QTestState *qts = qtest_initf("-device vmi-pci,id=vmi,addr=05.0,%s=off",
+                                  off);
+
+    for (int i = 0; i < ARRAY_SIZE(switches); i++) {
+        vmi_assert_bool(qts, switches[i], strcmp(switches[i], off));
+    }
+    vmi_assert_rom_bar(qts, VMI_DEFAULT_VIRTUAL_TOP);
+    qtest_quit(qts);
+}
+
+static void test_switches_on(void)
+{
+    QTestState *qts = qtest_init("-device vmi-pci,id=vmi,addr=05.0,cpu=on,"
+                                 "irq=on,mmu=on,smp=on,timer=on,lazy=on");
+
+    for (int i = 0; i < ARRAY_SIZE(switches); i++) {
+        vmi_assert_bool(qts, switches[i], true);
+    }
+    qtest_quit(qts);
+}
+
+static void test_constant_once_realized(void)
+{
+    QTestState *qts = qtest_init(VMI_DEVICE);
+    static const char *const property[] = {
+        "cycle-frequency", "virtual-top", "rom-address",
+    };
+
+    for (int i = 0; i < ARRAY_SIZE(property); i++) {
+        qobject_unref(qtest_qmp_assert_failure_ref(qts,
+            "{ 'execute': 'qom-set', 'arguments': "
+            "{ 'path': %s, 'property': %s, 'value': 4227858432 } }",
+            VMI_QOM_PATH, property[i]));
+    }
+    qobject_unref(qtest_qmp_assert_failure_ref(qts,
+        "{ 'execute': 'qom-set', 'arguments': "
+        "{ 'path': %s, 'property': 'active', 'value': true } }",
+        VMI_QOM_PATH));
+    qtest_quit(qts);
+}
+
+static void test_help_lists_properties(void)
+{
+    QTestState *qts = qtest_init("-machine none");
+    QDict *rsp = qtest_qmp(qts, "{ 'execute': 'device-list-properties', "
+                           "'arguments': { 'typename': 'vmi-pci' } }");
+    static const struct {
+        const char *name;
+        const char *type;
+    } contract[] = {
+        { "cycle-frequency", "uint64" }, { "virtual-top", "uint32" },
+        { "cpu", "bool" }, { "irq", "bool" }, { "mmu", "bool" },
+        { "smp", "bool" }, { "timer", "bool" }, { "lazy", "bool" },
+        { "active", "bool" }, { "rom-address", "uint32" },
+    };
+
+    for (int i = 0; i < ARRAY_SIZE(contract); i++) {
+        const QListEntry *entry;
+        const char *type = NULL;
+
+        QLIST_FOREACH_ENTRY(qdict_get_qlist(rsp, "return"), entry) {
+            QDict *property = qobject_to(QDict, qlist_entry_obj(entry));
+
+            if (!strcmp(qdict_get_str(property, "name"), contract[i].name)) {
+                type = qdict_get_str(property, "type");
+            }
+        }
+        g_test_message("%s: %s", contract[i].name, type ?: "missing");
+        g_assert_cmpstr(type, ==, contract[i].type);
+    }
+    qobject_unref(rsp);
+    qtest_quit(qts);
+}
+
+static void test_not_active_before_guest(void)
+{
+    QTestState *qts = qtest_init(VMI_DEVICE);
+
+    vmi_assert_bool(qts, "active", false);
+    vmi_assert_uint(qts, "rom-address", 0);
+    qtest_quit(qts);
+}
+
+/*
+ * The running machine
+ */
+
+static void test_port_without_cpu(void)
+{
+    QTestState *qts = qtest_init(VMI_DEVICE);
+
+    g_assert_cmphex(qtest_inb(qts, 0xe4), ==, 0xff);
+    for (int i = 0; i < 256; i++) {
+        qtest_outb(qts, 0xe4, i);
+    }
+    qtest_outw(qts, 0xe4, 0x8080);
+    qtest_outl(qts, 0xe4, 0x80808080);
+    g_assert_cmphex(qtest_inb(qts, 0xe4), ==, 0xff);
+    vmi_assert_bool(qts, "active", false);
+    vmi_assert_running(qts);
+    qtest_quit(qts);
+}
+
+static void test_reset(void)
+{
+    QTestState *qts = qtest_init("-S -device vmi-pci,id=vmi,addr=05.0,"
+                                 "virtual-top=0xf0000000");
+
+    for (int i = 0; i < 3; i++) {
+        /* Before it has run, running, stopped */
+        if (i == 1) {
+            qtest_qmp_assert_success(qts, "{ 'execute': 'cont' }");
+        } else if (i == 2) {
+            qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
+        }
+        vmi_assert_rom_bar(qts, 0xf0000000);
+        qtest_system_reset(qts);
+        vmi_assert_rom_bar(qts, 0xf0000000);
+        vmi_assert_bool(qts, "active", false);
+        vmi_assert_uint(qts, "rom-address", 0);
+    }
+    qtest_quit(qts);
+}
+
+static void test_cpu_hotplug(void)
+{
+    QTestState *qts = qtest_init("-machine pc -smp 1,maxcpus=2 " VMI_DEVICE);
+    QDict *rsp = qtest_qmp(qts, "{ 'execute': 'query-hotpluggable-cpus' }");
+    QDict *slot = qobject_to(QDict,
+                             qlist_peek(qdict_get_qlist(rsp, "return")));
+    QDict *args = qdict_clone_shallow(qdict_get_qdict(slot, "props"));
+
+    g_assert_false(qdict_haskey(slot, "qom-path"));
+    qtest_qmp_device_add_qdict(qts, qdict_get_str(slot, "type"), args);
+    vmi_assert_running(qts);
+    qtest_system_reset(qts);
+    vmi_assert_rom_bar(qts, VMI_DEFAULT_VIRTUAL_TOP);
+    qobject_unref(args);
+    qobject_unref(rsp);
+    qtest_quit(qts);
+}
+
+static void add(const char *prefix, const char *name, const void *data,
+                void (*fn)(const void *))
+{
+    g_autofree char *path = g_strdup_printf("/vmi-pci/%s/%s", prefix, name);
+
+    qtest_add_data_func(path, data, fn);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const frequencies[] = {
+        "1000000", "2826365000", "1023999999999",
+    };
+    static const char *const tops[] = {
+        "0xe0000000", "0xf7c00000", "0xfffff000",
+    };
+
+    g_test_init(&argc, &argv, NULL);
+
+    for (int i = 0; i < ARRAY_SIZE(places); i++) {
+        add("identity", places[i].name, &places[i], test_identity);
+        add("no-resource-but-rom", places[i].name, &places[i],
+            test_no_resource_but_rom);
+        add("rom-bar-is-built-rom", places[i].name, &places[i], test_rom_bar);
+    }
+
+    for (int i = 0; i < ARRAY_SIZE(frequencies); i++) {
+        add("cycle-frequency", frequencies[i], frequencies[i],
+            test_cycle_frequency);
+    }
+    qtest_add_func("/vmi-pci/cycle-frequency/default",
+                   test_cycle_frequency_default);
+    for (int i = 0; i < ARRAY_SIZE(tops); i++) {
+        add("virtual-top-in-header", tops[i], tops[i], test_virtual_top);
+    }
+    for (int i = 0; i < ARRAY_SIZE(switches); i++) {
+        add("switch-off", switches[i], switches[i], test_switch_off);
+    }
+    qtest_add_func("/vmi-pci/switches-on", test_switches_on);
+    qtest_add_func("/vmi-pci/constant-once-realized",
+                   test_constant_once_realized);
+    qtest_add_func("/vmi-pci/property-list", test_help_lists_properties);
+    qtest_add_func("/vmi-pci/not-active-before-guest",
+                   test_not_active_before_guest);
+
+    qtest_add_func("/vmi-pci/port-without-cpu", test_port_without_cpu);
+    qtest_add_func("/vmi-pci/reset", test_reset);
+    qtest_add_func("/vmi-pci/cpu-hotplug", test_cpu_hotplug);
+
+    return g_test_run();
+}
