@@ -9,6 +9,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
+#define VMI_ABI_ASSEMBLY
 #include "vmi-abi.h"
 
         .text

@@ -180,9 +180,10 @@ static void test_constant_once_realized(void)
     qtest_quit(qts);
 }
 
-static void test_help_lists_properties(void)
+static void test_property_list(void)
 {
     QTestState *qts = qtest_init("-machine none");
+    g_autofree char *help = qtest_hmp(qts, "device_add vmi-pci,help");
     QDict *rsp = qtest_qmp(qts, "{ 'execute': 'device-list-properties', "
                            "'arguments': { 'typename': 'vmi-pci' } }");
     static const struct {
@@ -196,6 +197,8 @@ static void test_help_lists_properties(void)
     };
 
     for (int i = 0; i < ARRAY_SIZE(contract); i++) {
+        g_autofree char *line = g_strdup_printf("%s=<%s>", contract[i].name,
+                                                contract[i].type);
         const QListEntry *entry;
         const char *type = NULL;
 
@@ -208,6 +211,7 @@ static void test_help_lists_properties(void)
         }
         g_test_message("%s: %s", contract[i].name, type ?: "missing");
         g_assert_cmpstr(type, ==, contract[i].type);
+        vmi_assert_contains(help, line);
     }
     qobject_unref(rsp);
     qtest_quit(qts);
@@ -322,7 +326,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vmi-pci/switches-on", test_switches_on);
     qtest_add_func("/vmi-pci/constant-once-realized",
                    test_constant_once_realized);
-    qtest_add_func("/vmi-pci/property-list", test_help_lists_properties);
+    qtest_add_func("/vmi-pci/property-list", test_property_list);
     qtest_add_func("/vmi-pci/not-active-before-guest",
                    test_not_active_before_guest);
 

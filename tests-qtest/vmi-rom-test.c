@@ -223,7 +223,7 @@ static void test_readconfig(void)
     QTestState *qts;
     QPCIBus *bus;
 
-    if (!config) {
+    if (!config || !*config) {
         g_test_skip("VMI_READCONFIG does not name the configuration file");
         return;
     }

@@ -157,15 +157,12 @@
 #define VMI_HOST_INIT               0x80    /* EAX ROM linear, EDX revision */
 #define VMI_HOST_RELOCATE           0x81    /* EAX call; EAX offset, EDX type */
 
-#ifdef __ASSEMBLER__
-#define VMI_CALL(nr, name, group, args, stack, tcg, kvm, handler) \
-    .set VMI_CALL_ ## name, nr ;
+/* VMI_CALL_name: the numbers of the calls */
+#ifdef VMI_ABI_ASSEMBLY
 #include "vmi-calls.h.inc"
 #else
 
 enum {
-#define VMI_CALL(nr, name, group, args, stack, tcg, kvm, handler) \
-    VMI_CALL_ ## name = nr,
 #include "vmi-calls.h.inc"
 };
 
@@ -186,6 +183,6 @@ typedef struct __attribute__((packed)) VMIAPState {
     uint16_t idtr_limit;
 } VMIAPState;
 
-#endif /* __ASSEMBLER__ */
+#endif /* VMI_ABI_ASSEMBLY */
 
 #endif /* HW_VMI_ABI_H */

@@ -41,7 +41,7 @@ void demo_user_mode(void)
 {
     uint32_t iret = stub(VMI_CALL_IRET), sysexit = stub(VMI_CALL_SYSEXIT);
 
-    demo_title("-- User mode");
+    demo_title("-- User mode, a page fault, sleep");
     set_handler(VECTOR_SYSCALL, handle_syscall);
     check_user(iret ? "VMI IRET" : "IRET", "int 0x80",
                demo_enter_iret(iret, demo_user_int80));
@@ -74,7 +74,6 @@ static void handle_page_fault(Frame *frame)
 
 void demo_page_fault(void)
 {
-    demo_title("-- Page fault");
     set_handler(VECTOR_PF, handle_page_fault);
     AT(uint32_t, FAULT_ADDRESS) = FAULT_VALUE;
     if (faults != 1 || AT(uint32_t, fault_page) != FAULT_VALUE) {

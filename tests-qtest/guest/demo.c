@@ -188,7 +188,13 @@ static void start_timer(void)
                  (uint32_t)(((uint64_t)khz << CLOCK_SHIFT) / 1000000),
                  CLOCK_SHIFT));
         say(VGA_GREEN, text("vmi: registering clock source khz=%u", khz));
+        /* IRQ 0 is the vmi-timer's alone after the PIT's strobe. */
         pit_park();
+        pic_unmask(0);
+        sti();
+        delay_ms(70);
+        cli();
+        ticks = 0;
         vmi_set_alarm(VMI_CYCLES_REAL | VMI_ALARM_PERIODIC,
                       vmi_counter(VMI_CYCLES_REAL) + frequency * TICK_MS / 1000,
                       frequency * TICK_MS / 1000);
@@ -209,9 +215,9 @@ static void show_counters(void)
         printf("\n");
         return;
     }
-    real = vmi_counter(VMI_CYCLES_REAL) / us;
-    available = vmi_counter(VMI_CYCLES_AVAILABLE) / us;
     stolen = vmi_counter(VMI_CYCLES_STOLEN) / us;
+    available = vmi_counter(VMI_CYCLES_AVAILABLE) / us;
+    real = vmi_counter(VMI_CYCLES_REAL) / us;
     printf("  real %llu us, available %llu us, stolen %llu us\n", real,
            available, stolen);
 }
@@ -238,7 +244,6 @@ static void idle(void)
 {
     uint32_t before = ticks, wakeups = 0;
 
-    demo_title("-- Idle: the processor sleeps in Halt");
     if (frequency) {
         /* One-shot, as a tickless kernel does */
         vmi_cancel_alarm(VMI_CYCLES_REAL);
@@ -250,8 +255,8 @@ static void idle(void)
         halt();
         wakeups++;
     }
-    printf("idle for %u ms: %u wake-up%s, %u tick%s\n", IDLE_MS, wakeups,
-           wakeups == 1 ? "" : "s", ticks - before,
+    printf("asleep in Halt for %u ms: %u wake-up%s, %u tick%s\n", IDLE_MS,
+           wakeups, wakeups == 1 ? "" : "s", ticks - before,
            ticks - before == 1 ? "" : "s");
 }
 
