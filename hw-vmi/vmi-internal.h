@@ -91,9 +91,10 @@ struct VMIPCIState {
     DeviceListener cpu_listener;
     Notifier machine_done;
 
-    /* Properties: (c), but for the frequency, which migration sets: (B) */
+    /* Properties: (c), but for the first two, which migration sets: (B) */
     uint64_t cycle_frequency;   /* Hz */
     uint32_t virtual_top;
+    bool cycle_frequency_set;
     uint32_t groups;            /* bit mask of VMIGroup */
 
     VMIVCPU *vcpu;              /* (c) by cpu_index */

@@ -15,6 +15,7 @@
 #include "hw/loader.h"
 #include "hw/qdev-properties.h"
 #include "qapi/error.h"
+#include "qapi/visitor.h"
 #include "qemu/error-report.h"
 #include "qemu/units.h"
 #include "qemu/uuid.h"
@@ -28,9 +29,6 @@
 #include "vmi-internal.h"
 
 #define VMI_ROM_FILE "vmi.rom"
-
-/* Property not set: the value that the accelerator serves best. */
-#define VMI_CYCLE_FREQUENCY_AUTO UINT64_MAX
 
 /*
  * virtual-top takes away from the kernel's part of the address space, which
@@ -171,7 +169,7 @@ static uint64_t vmi_default_frequency(void)
 
 static bool vmi_check_properties(VMIPCIState *vmi, Error **errp)
 {
-    if (vmi->cycle_frequency == VMI_CYCLE_FREQUENCY_AUTO) {
+    if (!vmi->cycle_frequency_set) {
         vmi->cycle_frequency = vmi_default_frequency();
     }
     if (vmi->cycle_frequency < VMI_MIN_CYCLE_FREQUENCY ||
@@ -268,8 +266,6 @@ static void vmi_pci_realize(PCIDevice *pdev, Error **errp)
 }
 
 static const Property vmi_pci_properties[] = {
-    DEFINE_PROP_UINT64("cycle-frequency", VMIPCIState, cycle_frequency,
-                       VMI_CYCLE_FREQUENCY_AUTO),
     DEFINE_PROP_UINT32("virtual-top", VMIPCIState, virtual_top,
                        VMI_DEFAULT_VIRTUAL_TOP),
     DEFINE_PROP_BIT("cpu", VMIPCIState, groups, VMI_GROUP_CPU, true),
@@ -283,6 +279,27 @@ static const Property vmi_pci_properties[] = {
 static bool vmi_get_active(Object *obj, Error **errp)
 {
     return qatomic_read(&VMI_PCI(obj)->active);
+}
+
+static void vmi_get_cycle_frequency(Object *obj, Visitor *v, const char *name,
+                                    void *opaque, Error **errp)
+{
+    visit_type_uint64(v, name, &VMI_PCI(obj)->cycle_frequency, errp);
+}
+
+/* No value stands for the default, which depends on the accelerator. */
+static void vmi_set_cycle_frequency(Object *obj, Visitor *v, const char *name,
+                                    void *opaque, Error **errp)
+{
+    VMIPCIState *vmi = VMI_PCI(obj);
+
+    if (DEVICE(obj)->realized) {
+        qdev_prop_set_after_realize(DEVICE(obj), name, errp);
+        return;
+    }
+    if (visit_type_uint64(v, name, &vmi->cycle_frequency, errp)) {
+        vmi->cycle_frequency_set = true;
+    }
 }
 
 static void vmi_pci_instance_init(Object *obj)
@@ -306,6 +323,12 @@ static void vmi_pci_class_init(ObjectClass *klass, void *data)
     dc->hotpluggable = false;
     device_class_set_props(dc, vmi_pci_properties);
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
+    object_class_property_add(klass, "cycle-frequency", "uint64",
+                              vmi_get_cycle_frequency,
+                              vmi_set_cycle_frequency, NULL, NULL);
+    object_class_property_set_description(klass, "cycle-frequency",
+        "Cycles per second of the guest's counters; default: what the "
+        "accelerator serves best");
     object_class_property_add_bool(klass, "active", vmi_get_active, NULL);
     object_class_property_set_description(klass, "active",
         "A guest kernel has entered VMI mode");

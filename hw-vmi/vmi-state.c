@@ -141,6 +141,7 @@ const VMStateDescription vmstate_vmi_pci = {
     .fields = (const VMStateField[]) {
         VMSTATE_PCI_DEVICE(parent_obj, VMIPCIState),
         VMSTATE_UINT64(cycle_frequency, VMIPCIState),
+        VMSTATE_UINT32(virtual_top, VMIPCIState),
         VMSTATE_UINT32(loaded_groups, VMIPCIState),
         VMSTATE_BOOL(active, VMIPCIState),
         VMSTATE_UINT32(rom_address, VMIPCIState),

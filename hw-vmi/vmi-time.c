@@ -22,12 +22,15 @@
  * Reading schedstat is a system call, and a guest may ask for the available
  * counter at each context switch: bound what that costs.
  */
-#define VMI_STOLEN_SAMPLE_NS (100 * SCALE_US)
+#define VMI_STOLEN_SAMPLE_NS SCALE_MS
 
 static uint64_t vmi_ns_to_cycles(VMIPCIState *vmi, uint64_t ns)
 {
     uint64_t lo, hi;
 
+    if (vmi->cycle_frequency == NANOSECONDS_PER_SECOND) {
+        return ns;              /* the default, and a hot path */
+    }
     mulu64(&lo, &hi, ns, vmi->cycle_frequency);
     divu128(&lo, &hi, NANOSECONDS_PER_SECOND);
     return lo;
@@ -105,8 +108,11 @@ static void vmi_sample_stolen(VMIVCPU *vcpu, int64_t now, uint64_t real)
     if (delay > vcpu->run_delay_ns) {
         passed = MIN(delay - vcpu->run_delay_ns, now - vcpu->sampled_ns);
         stolen = vmi_ns_to_cycles(vcpu->vmi, passed);
-        most = real - vcpu->stolen - vcpu->available_seen;
-        vcpu->stolen += MIN(stolen, most);
+        /* Migrated state may hold anything. */
+        if (!uadd64_overflow(vcpu->stolen, vcpu->available_seen, &most) &&
+            most < real) {
+            vcpu->stolen += MIN(stolen, real - most);
+        }
     }
     vcpu->run_delay_ns = delay;
     vcpu->sampled_ns = now;
