@@ -32,14 +32,13 @@
  * PIT may leave it high, so the edge may have to start with a fall; and it
  * leaves the line as the PIT believes it to be.
  */
-static void vmi_pulse_irq0(void)
+static void vmi_pulse_irq0(VMIPCIState *vmi)
 {
     qemu_irq irq = X86_MACHINE(qdev_get_machine())->gsi[0];
-    Object *pit = object_resolve_path_type("", TYPE_I8254, NULL);
     PITChannelInfo channel = { .out = 0 };
 
-    if (pit) {
-        pit_get_channel_info(ISA_DEVICE(pit), 0, &channel);
+    if (vmi->pit) {
+        pit_get_channel_info(vmi->pit, 0, &channel);
     }
     if (channel.out) {
         qemu_irq_lower(irq);
@@ -93,7 +92,7 @@ static void vmi_deliver_lvtt_work(CPUState *cs, run_on_cpu_data data)
 static void vmi_deliver(VMIVCPU *vcpu, uint32_t flags)
 {
     if (!(flags & VMI_ALARM_LVTT)) {
-        vmi_pulse_irq0();
+        vmi_pulse_irq0(vcpu->vmi);
     } else if (kvm_enabled() && kvm_irqchip_in_kernel()) {
         async_run_on_cpu(CPU(vcpu->cpu), vmi_deliver_lvtt_work,
                          RUN_ON_CPU_HOST_PTR(vcpu));

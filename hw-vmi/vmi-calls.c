@@ -7,15 +7,17 @@
 #include "qemu/osdep.h"
 #include "qemu/log.h"
 #include "system/kvm.h"
+#include "system/tcg.h"
 #include "trace.h"
 #include "vmi-internal.h"
 
 static const VMICallInfo vmi_call_table[VMI_MAX_CALLS] = {
-#define VMI_CALL(nr, call, grp, words, stack, tcg, kvm, func) \
+#define VMI_CALL(nr, call, grp, words, on_stack, tcg, kvm, func) \
     [nr] = {                                                  \
         .name = #call,                                        \
         .group = VMI_GROUP_ ## grp,                           \
         .args = words,                                        \
+        .stack = on_stack,                                    \
         .service = {                                          \
             [VMI_ACCEL_TCG] = VMI_SERVICE_ ## tcg,            \
             [VMI_ACCEL_KVM] = VMI_SERVICE_ ## kvm,            \
@@ -58,13 +60,18 @@ void vmi_dispatch(VMICall *call)
         return;
     }
 
-    info = vmi_call_info(call->nr);
-    if (call->nr == VMI_CALL_IRET && !call->ra) {
-        trace_vmi_refused(CPU(call->cpu)->cpu_index, call->nr, "by port");
-        vmi_guest_error(call->vmi, "IRET by the port");
+    /*
+     * A handler may raise an exception in the guest, which TCG can do for an
+     * instruction, but not in the middle of an access to a port.
+     */
+    if (tcg_enabled() && !call->ra) {
+        trace_vmi_refused(CPU(call->cpu)->cpu_index, call->nr, "by the port");
+        vmi_guest_error(call->vmi, "call %u by the port, under TCG", call->nr);
         call->result = UINT64_MAX;
         return;
     }
+
+    info = vmi_call_info(call->nr);
     trace_vmi_call(CPU(call->cpu)->cpu_index, call->nr, info->name, info->args,
                    call->arg[0], call->arg[1], call->arg[2], call->arg[3],
                    call->arg[4]);

@@ -17,6 +17,7 @@
 #define HW_VMI_INTERNAL_H
 
 #include "cpu.h"
+#include "hw/isa/isa.h"
 #include "hw/pci/pci_device.h"
 #include "hw/vmi/vmi-abi.h"
 #include "qemu/notify.h"
@@ -55,6 +56,11 @@ struct VMIVCPU {
     int schedstat_fd;           /* -1: not open */
     int schedstat_tid;          /* of the thread that it is open for */
 
+    /* Page table changes that counted, the vCPU's own thread only */
+    uint64_t own_losses;        /* made by this vCPU */
+    uint64_t other_losses;      /* by others, when CR3 was last loaded */
+    uint64_t stale;             /* mismatches that the self-check found */
+
     /* Processor start: (B) */
     bool ap_staged;
     VMIAPState ap_state;        /* as the guest gave it, little-endian */
@@ -90,12 +96,14 @@ struct VMIPCIState {
     RateLimit error_limit;      /* its own lock */
     DeviceListener cpu_listener;
     Notifier machine_done;
+    ISADevice *pit;             /* (c) NULL if KVM has it, or there is none */
 
     /* Properties: (c), but for the first two, which migration sets: (B) */
     uint64_t cycle_frequency;   /* Hz */
     uint32_t virtual_top;
     bool cycle_frequency_set;
     uint32_t groups;            /* bit mask of VMIGroup */
+    bool check;                 /* walk kept address spaces again */
 
     VMIVCPU *vcpu;              /* (c) by cpu_index */
     uint32_t nr_vcpus;          /* (c) */
@@ -103,10 +111,12 @@ struct VMIPCIState {
     /* Handshake: set under (B), read by vCPUs: (a) */
     bool active;                /* between VMI_Init and reset */
     uint32_t rom_address;       /* guest-physical, (B) */
+    uint32_t rom_linear;        /* where the guest runs it, (a) */
     uint8_t accel;              /* VMIAccel at VMI_Init, (B) */
     uint8_t relocated[VMI_MAX_CALLS];   /* VMIService answered last, (B) */
 
     bool wallclock_updated;     /* (a) */
+    uint64_t losses;            /* (a) of all vCPUs, see vmi-mmu.c */
     uint32_t loaded_groups;     /* the source's, while state is loaded */
 };
 
@@ -134,6 +144,7 @@ typedef struct VMICallInfo {
     const char *name;           /* NULL: no such call */
     VMIGroup group;
     uint8_t args;               /* 32-bit words */
+    uint8_t stack;              /* of these, on the guest's stack */
     VMIService service[2];      /* by VMIAccel */
     VMIHandler *handler;
 } VMICallInfo;
@@ -187,6 +198,9 @@ void vmi_port_init(VMIPCIState *vmi);
  */
 X86HypercallResult vmi_hypercall(X86VirtualHypervisor *vhyp, X86CPU *cpu,
                                  uint8_t nr, uintptr_t ra);
+bool vmi_hypercall_is_simple(X86VirtualHypervisor *vhyp, uint8_t nr);
+X86InlineCall vmi_inline_call(X86VirtualHypervisor *vhyp, uint32_t target,
+                              uint8_t *nr);
 
 /* vmi-rom.c */
 
@@ -257,6 +271,22 @@ void vmi_alarm_cancel_all(VMIVCPU *vcpu);
  */
 void vmi_alarm_restart(VMIVCPU *vcpu);
 
+/* vmi-check.c */
+
+/**
+ * vmi_check_spaces: compare the current space's TLB with its page tables
+ *
+ * Reports what does not match.  The vCPU's own thread.
+ */
+void vmi_check_spaces(VMIVCPU *vcpu);
+
+/* vmi-mmu.c */
+
+/**
+ * vmi_mmu_vcpu_init: keep address spaces of a CPU that has not run; BQL held
+ */
+void vmi_mmu_vcpu_init(VMIVCPU *vcpu);
+
 /* vmi-smp.c */
 
 /**
@@ -276,11 +306,21 @@ X86StartupResult vmi_startup(X86VirtualHypervisor *vhyp, X86CPU *cpu);
 bool vmi_init(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
               uint32_t revision);
 
+/**
+ * vmi_flush_code: forget translated code, which has calls to the ROM in it
+ *
+ * For a change of whether VMI is active, or where the ROM is; BQL held.
+ */
+void vmi_flush_code(void);
+
 extern const VMStateDescription vmstate_vmi_pci;
 
 /* Handlers of the table vmi-calls.h.inc */
 VMIHandler vmi_call_apic_read, vmi_call_apic_write, vmi_call_cancel_alarm;
-VMIHandler vmi_call_cycle_counter, vmi_call_cycle_frequency, vmi_call_iret;
+VMIHandler vmi_call_cycle_counter, vmi_call_cycle_frequency;
+VMIHandler vmi_call_flush_tlb, vmi_call_inval_page, vmi_call_iret;
+VMIHandler vmi_call_page_table, vmi_call_set_cr3, vmi_call_set_pxe;
+VMIHandler vmi_call_set_pxe_long, vmi_call_update_pxe;
 VMIHandler vmi_call_rdtsc, vmi_call_reboot, vmi_call_set_alarm;
 VMIHandler vmi_call_set_ap_state, vmi_call_shutdown, vmi_call_wallclock;
 VMIHandler vmi_call_wallclock_updated;

@@ -9,11 +9,13 @@
 
 #include "qemu/osdep.h"
 #include "exec/address-spaces.h"
+#include "exec/tb-flush.h"
 #include "hw/boards.h"
 #include "hw/i386/microvm.h"
 #include "hw/i386/x86.h"
 #include "hw/loader.h"
 #include "hw/qdev-properties.h"
+#include "hw/timer/i8254.h"
 #include "qapi/error.h"
 #include "qapi/visitor.h"
 #include "qemu/error-report.h"
@@ -36,6 +38,13 @@
  */
 #define VMI_MIN_VIRTUAL_TOP (3 * GiB + 512 * MiB)
 
+void vmi_flush_code(void)
+{
+    if (tcg_enabled()) {
+        tb_flush(first_cpu);
+    }
+}
+
 bool vmi_init(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
               uint32_t revision)
 {
@@ -57,8 +66,10 @@ bool vmi_init(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
                         "firmware's segment", linear, revision);
     }
     vmi->rom_address = rom;
+    qatomic_set(&vmi->rom_linear, ok ? linear : 0);
     vmi->accel = kvm_enabled() ? VMI_ACCEL_KVM : VMI_ACCEL_TCG;
     qatomic_set(&vmi->active, ok);
+    vmi_flush_code();
     return ok;
 }
 
@@ -71,8 +82,12 @@ static void vmi_reset(void *opaque)
     VMIPCIState *vmi = opaque;
 
     trace_vmi_reset(vmi->active);
-    qatomic_set(&vmi->active, false);
+    if (vmi->active) {
+        qatomic_set(&vmi->active, false);
+        vmi_flush_code();
+    }
     vmi->rom_address = 0;
+    qatomic_set(&vmi->rom_linear, 0);
     memset(vmi->relocated, 0, sizeof(vmi->relocated));
     qatomic_set(&vmi->wallclock_updated, false);
     for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
@@ -103,6 +118,9 @@ static void vmi_cpu_realize(DeviceListener *listener, DeviceState *dev)
         assert(CPU(cpu)->cpu_index < vmi->nr_vcpus);
         vmi->vcpu[CPU(cpu)->cpu_index].cpu = cpu;
         cpu_x86_set_vhyp(cpu, X86_VIRTUAL_HYPERVISOR(vmi));
+        if (tcg_enabled()) {
+            vmi_mmu_vcpu_init(&vmi->vcpu[CPU(cpu)->cpu_index]);
+        }
     }
 }
 
@@ -149,6 +167,10 @@ static bool vmi_firmware_is_ovmf(void)
 
 static void vmi_machine_done(Notifier *notifier, void *data)
 {
+    VMIPCIState *vmi = container_of(notifier, VMIPCIState, machine_done);
+    Object *pit = object_resolve_path_type("", TYPE_I8254, NULL);
+
+    vmi->pit = pit ? ISA_DEVICE(pit) : NULL;
     if (object_dynamic_cast(qdev_get_machine(), TYPE_MICROVM_MACHINE) ||
         vmi_firmware_is_ovmf()) {
         warn_report("vmi-pci: this machine's firmware runs no option ROMs; "
@@ -178,6 +200,10 @@ static bool vmi_check_properties(VMIPCIState *vmi, Error **errp)
                    " and %" PRIu64 " Hz, for guests compute with it in 32 "
                    "bits", (uint64_t)VMI_MIN_CYCLE_FREQUENCY,
                    (uint64_t)VMI_MAX_CYCLE_FREQUENCY);
+        return false;
+    }
+    if (vmi->check && !tcg_enabled()) {
+        error_setg(errp, "vmi-pci: check=on is for the TCG accelerator");
         return false;
     }
     if (!QEMU_IS_ALIGNED(vmi->virtual_top, TARGET_PAGE_SIZE) ||
@@ -274,6 +300,7 @@ static const Property vmi_pci_properties[] = {
     DEFINE_PROP_BIT("smp", VMIPCIState, groups, VMI_GROUP_SMP, true),
     DEFINE_PROP_BIT("timer", VMIPCIState, groups, VMI_GROUP_TIMER, true),
     DEFINE_PROP_BIT("lazy", VMIPCIState, groups, VMI_GROUP_LAZY, true),
+    DEFINE_PROP_BOOL("check", VMIPCIState, check, false),
 };
 
 static bool vmi_get_active(Object *obj, Error **errp)
@@ -341,6 +368,8 @@ static void vmi_pci_class_init(ObjectClass *klass, void *data)
     pc->revision = VMI_PCI_REVISION;
 
     vc->hypercall = vmi_hypercall;
+    vc->is_simple = vmi_hypercall_is_simple;
+    vc->inline_call = vmi_inline_call;
     vc->startup = vmi_startup;
 }
 

@@ -120,6 +120,7 @@ static int vmi_post_load(void *opaque, int version_id)
         vmi_alarm_restart(&vmi->vcpu[i]);
     }
     vmi->wallclock_updated = true;
+    vmi_flush_code();
     return 0;
 }
 
@@ -145,6 +146,7 @@ const VMStateDescription vmstate_vmi_pci = {
         VMSTATE_UINT32(loaded_groups, VMIPCIState),
         VMSTATE_BOOL(active, VMIPCIState),
         VMSTATE_UINT32(rom_address, VMIPCIState),
+        VMSTATE_UINT32(rom_linear, VMIPCIState),
         VMSTATE_UINT8(accel, VMIPCIState),
         VMSTATE_UINT8_ARRAY(relocated, VMIPCIState, VMI_MAX_CALLS),
         VMSTATE_BOOL(wallclock_updated, VMIPCIState),

@@ -42,6 +42,74 @@ X86HypercallResult vmi_hypercall(X86VirtualHypervisor *vhyp, X86CPU *cpu,
 }
 
 /*
+ * What a call to a slot of the ROM does, if TCG can do it in place.  Slots
+ * that pass arguments from the stack are left alone: they have to restore
+ * registers if the call faults.
+ */
+X86InlineCall vmi_inline_call(X86VirtualHypervisor *vhyp, uint32_t target,
+                              uint8_t *nr)
+{
+    static const X86InlineCall native[VMI_MAX_CALLS] = {
+        [VMI_CALL_EnableInterrupts] = X86_INLINE_STI,
+        [VMI_CALL_DisableInterrupts] = X86_INLINE_CLI,
+        [VMI_CALL_GetInterruptMask] = X86_INLINE_GET_IF,
+        [VMI_CALL_SetInterruptMask] = X86_INLINE_SET_IF,
+    };
+    VMIPCIState *vmi = VMI_PCI(vhyp);
+    uint32_t offset = target - qatomic_read(&vmi->rom_linear);
+    VMIService service;
+
+    if (!qatomic_read(&vmi->active) || offset % VMI_ROM_SLOT_SIZE) {
+        return X86_INLINE_NONE;
+    }
+    if (offset - VMI_ROM_NATIVE_SLOTS < VMI_ROM_SLOTS * VMI_ROM_SLOT_SIZE) {
+        offset -= VMI_ROM_NATIVE_SLOTS;
+        service = VMI_SERVICE_NATIVE;
+    } else if (offset - VMI_ROM_VMCALL_SLOTS <
+               VMI_ROM_SLOTS * VMI_ROM_SLOT_SIZE) {
+        offset -= VMI_ROM_VMCALL_SLOTS;
+        service = VMI_SERVICE_HOST;
+    } else {
+        return X86_INLINE_NONE;
+    }
+    *nr = offset / VMI_ROM_SLOT_SIZE;
+    if (vmi_service(vmi, *nr) != service) {
+        return X86_INLINE_NONE;
+    }
+    if (service == VMI_SERVICE_NATIVE) {
+        return native[*nr];
+    }
+    if (*nr == VMI_CALL_IRET) {
+        return X86_INLINE_IRET;
+    }
+    return vmi_call_info(*nr)->stack ? X86_INLINE_NONE : X86_INLINE_HYPERCALL;
+}
+
+/*
+ * Not SetCR3 and the flushes: the code that follows may be mapped elsewhere.
+ * Not IRET, Reboot and Shutdown.
+ */
+bool vmi_hypercall_is_simple(X86VirtualHypervisor *vhyp, uint8_t nr)
+{
+    switch (nr) {
+    case VMI_CALL_RDTSC:
+    case VMI_CALL_GetCycleFrequency:
+    case VMI_CALL_GetCycleCounter:
+    case VMI_CALL_SetAlarm:
+    case VMI_CALL_CancelAlarm:
+    case VMI_CALL_SetPxE:
+    case VMI_CALL_SetPxELong:
+    case VMI_CALL_UpdatePxE:
+    case VMI_CALL_UpdatePxELong:
+    case VMI_CALL_AllocatePage:
+    case VMI_CALL_ReleasePage:
+        return vmi_service(VMI_PCI(vhyp), nr) == VMI_SERVICE_HOST;
+    default:
+        return false;
+    }
+}
+
+/*
  * Bytes in front of linear address @end.  Quick if they are in the TLB and in
  * one page, and never a fault.
  */

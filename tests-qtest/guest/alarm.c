@@ -64,29 +64,33 @@ void alarm_spend(unsigned ms)
 
 static void route(void)
 {
+    uint8_t vector = PIC_VECTOR;
+
     pic_init();
     apic_init();
     if (guest_has_arg("ioapic")) {
         alarm_route = "ioapic";
-        set_handler(IOAPIC_VECTOR, handle_alarm);
-        ioapic_route(2, IOAPIC_VECTOR);
-    } else if (guest_has_arg("lvtt")) {
-        alarm_route = "lvtt";
-        alarm_flag = VMI_ALARM_LVTT;
-        set_handler(LVTT_VECTOR, handle_alarm);
-        apic_write(APIC_LVTT, LVTT_VECTOR);
+        vector = IOAPIC_VECTOR;
+        ioapic_route(2, vector);
     } else {
         alarm_route = "pic";
-        set_handler(PIC_VECTOR, handle_alarm);
         pic_unmask(0);
     }
+    sti_nop_cli();
     if (guest_has_arg("pit-high")) {
         pit_park_high();
     } else {
         pit_park();
     }
-    /* What the PIT still sends */
-    alarm_spend(70);
+    pit_settle(vector);
+    if (guest_has_arg("lvtt")) {
+        pic_mask_all();
+        alarm_route = "lvtt";
+        alarm_flag = VMI_ALARM_LVTT;
+        vector = LVTT_VECTOR;
+        apic_write(APIC_LVTT, vector);
+    }
+    set_handler(vector, handle_alarm);
     alarm_reset();
 }
 

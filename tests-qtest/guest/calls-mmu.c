@@ -206,8 +206,12 @@ static void test_spaces(void)
     report(same, text("100 switches between two spaces show the right pages, "
                       "%s", calls_how()), "%s", same ? "yes" : "no");
 
-    /* The other space's entry changes, without a word. */
+    /* The other space's entry changes, and the host is told. */
     paging_put((uint32_t)word, (uint32_t)page_b | RW);
+    calls_make_quiet(paging_mode() == PAGING_PAE ? VMI_CALL_UpdatePxELong
+                                                 : VMI_CALL_UpdatePxE,
+                     ARGS((uint32_t)paging_entry((uint32_t)word),
+                          VMI_PAGE_PT));
     calls_make_quiet(VMI_CALL_SetCR3, ARGS(first));
     report_word(PAGE_B_VALUE, "a change made from another space is seen");
     paging_put((uint32_t)word, (uint32_t)page_a | RW);

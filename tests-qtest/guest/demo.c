@@ -188,12 +188,11 @@ static void start_timer(void)
                  (uint32_t)(((uint64_t)khz << CLOCK_SHIFT) / 1000000),
                  CLOCK_SHIFT));
         say(VGA_GREEN, text("vmi: registering clock source khz=%u", khz));
-        /* IRQ 0 is the vmi-timer's alone after the PIT's strobe. */
-        pit_park();
         pic_unmask(0);
-        sti();
-        delay_ms(70);
-        cli();
+        sti_nop_cli();
+        pit_park();
+        pit_settle(PIC_VECTOR);
+        set_handler(PIC_VECTOR, handle_tick);
         ticks = 0;
         vmi_set_alarm(VMI_CYCLES_REAL | VMI_ALARM_PERIODIC,
                       vmi_counter(VMI_CYCLES_REAL) + frequency * TICK_MS / 1000,

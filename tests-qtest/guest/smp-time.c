@@ -201,14 +201,13 @@ void test_ap_alarms(void)
 {
     uint32_t sum = 0;
 
+    pic_unmask(0);
+    sti_nop_cli();
+    pit_park();
+    pit_settle(PIC_VECTOR);
     set_handler(LVTT_VECTOR, handle_alarm);
     set_handler(PIC_VECTOR, handle_alarm);
     set_handler(IPI_VECTOR, handle_ipi);
-    /* IRQ 0 is the alarms' own only after the PIT's strobe. */
-    pit_park();
-    delay_ms(70);
-    pic_unmask(0);
-    sti_nop_cli();
     for (unsigned id = 1; id < smp_cpus; id++) {
         test_one(id);
     }

@@ -124,6 +124,21 @@ void pit_park_high(void)
     outb(PIT_CHANNEL0, 0);
 }
 
+void pit_settle(uint8_t vector)
+{
+    unsigned ms = 0;
+
+    vector_count[vector] = 0;
+    count_vector(vector);
+    sti();
+    /* It is due after 55 ms, but other machines have none. */
+    while (ms < 60 || (!READ_ONCE(vector_count[vector]) && ms < 2000)) {
+        delay_ms(1);
+        ms++;
+    }
+    cli();
+}
+
 void pit_periodic(unsigned hz)
 {
     unsigned count = PIT_HZ / hz;

@@ -69,6 +69,12 @@ void count_vector(uint8_t vector);
  * though QEMU's strobes once, 55 ms later, and has its output low.
  */
 void pit_park(void);
+/*
+ * Let the interrupt of parking come that way, whenever the host gets to it,
+ * so that IRQ 0, unmasked to this vector, is free for others.  The vector's
+ * handler is another one afterwards.
+ */
+void pit_settle(uint8_t vector);
 void pit_park_high(void);       /* mode 0 with its count over */
 void pit_periodic(unsigned hz); /* mode 2 */
 

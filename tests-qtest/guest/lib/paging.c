@@ -144,6 +144,11 @@ void paging_put(uint32_t linear, uint64_t value)
     put_in(0, linear, value);
 }
 
+void *paging_second_entry(uint32_t linear)
+{
+    return entry_in(1, linear);
+}
+
 void paging_put_second(uint32_t linear, uint64_t value)
 {
     put_in(1, linear, value);

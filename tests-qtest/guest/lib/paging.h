@@ -51,7 +51,8 @@ void paging_put(uint32_t linear, uint64_t entry);
 
 /* Another top-level table: a copy of this one but for PLAY_BASE's tables */
 uint32_t paging_second_space(void);
-/* As paging_put(), in the second address space */
+/* As paging_entry() and paging_put(), in the second address space */
+void *paging_second_entry(uint32_t linear);
 void paging_put_second(uint32_t linear, uint64_t entry);
 
 /* PAE: the entry of the PDPT for an address, and the second space's */

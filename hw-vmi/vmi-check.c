@@ -1,0 +1,123 @@
+/*
+ * VMI under TCG: self-check of kept address spaces (property "check")
+ *
+ * When a space is taken back, every entry of its soft TLB must be one that
+ * the page tables would give now.  A mismatch means that the guest has
+ * changed an entry without telling, or that vmi-mmu.c has a rule wrong.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "exec/address-spaces.h"
+#include "exec/page-protection.h"
+#include "exec/tlb-spaces.h"
+#include "qemu/error-report.h"
+#include "trace.h"
+#include "vmi-internal.h"
+
+typedef struct VMIWalk {
+    uint64_t leaf;              /* the last entry read */
+    hwaddr phys;
+    int prot;                   /* PAGE_* */
+} VMIWalk;
+
+static uint64_t vmi_check_read(hwaddr addr, bool pae)
+{
+    return pae ? address_space_ldq_le(&address_space_memory, addr,
+                                      MEMTXATTRS_UNSPECIFIED, NULL)
+               : address_space_ldl_le(&address_space_memory, addr,
+                                      MEMTXATTRS_UNSPECIFIED, NULL);
+}
+
+/*
+ * What the page tables say, without side effects: the ordinary walker sets
+ * accessed and dirty bits, the debugger's gives no rights.
+ */
+static bool vmi_check_walk(CPUX86State *env, bool user, vaddr page,
+                           VMIWalk *walk)
+{
+    bool pae = env->cr[4] & CR4_PAE_MASK;
+    unsigned bits = pae ? 9 : 10, size = pae ? 8 : 4;
+    unsigned shift = pae ? 21 : 22;
+    uint64_t rights = PG_RW_MASK | PG_USER_MASK, nx = 0;
+    hwaddr table = env->cr[3] & ~0xfffULL;
+
+    if (pae) {
+        walk->leaf = vmi_check_read((env->cr[3] & ~0x1fULL) + (page >> 30) * 8,
+                                    true);
+        if (!(walk->leaf & PG_PRESENT_MASK)) {
+            return false;
+        }
+        table = walk->leaf & PG_ADDRESS_MASK;
+    }
+    for (;; shift -= bits) {
+        hwaddr at = table + ((page >> shift) & ((1 << bits) - 1)) * size;
+
+        walk->leaf = vmi_check_read(at, pae);
+        if (!(walk->leaf & PG_PRESENT_MASK)) {
+            return false;
+        }
+        rights &= walk->leaf;
+        nx |= walk->leaf & PG_NX_MASK;
+        if (shift == TARGET_PAGE_BITS ||
+            ((walk->leaf & PG_PSE_MASK) &&
+             (pae || (env->cr[4] & CR4_PSE_MASK)))) {
+            break;
+        }
+        table = walk->leaf & PG_ADDRESS_MASK;
+    }
+
+    walk->phys = (walk->leaf & PG_ADDRESS_MASK & ~MAKE_64BIT_MASK(0, shift)) |
+                 (page & MAKE_64BIT_MASK(0, shift));
+    if (user && !(rights & PG_USER_MASK)) {
+        return false;
+    }
+    walk->prot = PAGE_READ;
+    if (!nx || !(env->efer & MSR_EFER_NXE)) {
+        walk->prot |= PAGE_EXEC;
+    }
+    if ((walk->leaf & PG_DIRTY_MASK) &&
+        ((rights & PG_RW_MASK) ||
+         (!user && !(env->cr[0] & CR0_WP_MASK)))) {
+        walk->prot |= PAGE_WRITE;
+    }
+    return true;
+}
+
+static void vmi_check_entry(CPUState *cs, int mmu_idx, vaddr page, hwaddr phys,
+                            int prot, void *opaque)
+{
+    VMIVCPU *vcpu = opaque;
+    CPUX86State *env = cpu_env(cs);
+    uint64_t losses = qatomic_read(&vcpu->vmi->losses);
+    bool user = mmu_idx == MMU_USER32_IDX;
+    VMIWalk walk = { 0 };
+
+    if (vmi_check_walk(env, user, page, &walk) && walk.phys == phys &&
+        !(prot & ~walk.prot)) {
+        return;
+    }
+    if (vcpu->vmi->nr_vcpus > 1) {
+        /* Another CPU may stand between its store and its notice. */
+        g_usleep(1000);
+        if (qatomic_read(&vcpu->vmi->losses) != losses) {
+            return;
+        }
+    }
+    vcpu->stale++;
+    trace_vmi_check_stale(cs->cpu_index, env->cr[3], page, phys, prot,
+                          walk.leaf, walk.prot);
+    if (vcpu->stale <= 10) {
+        error_report("vmi-pci: check: CPU %d kept a stale entry of CR3 0x%"
+                     PRIx64 ": page 0x%" VADDR_PRIx " at 0x%" HWADDR_PRIx
+                     " rights %d, but the page table entry is 0x%" PRIx64
+                     " rights %d", cs->cpu_index, (uint64_t)env->cr[3], page,
+                     phys, prot, walk.leaf, walk.prot);
+    }
+}
+
+void vmi_check_spaces(VMIVCPU *vcpu)
+{
+    tlb_spaces_foreach_entry(CPU(vcpu->cpu), vmi_check_entry, vcpu);
+}

@@ -1,0 +1,230 @@
+/*
+ * VMI under TCG: the MMU calls
+ *
+ * A guest that says what it changes in its page tables lets QEMU keep the
+ * soft TLB of several address spaces (exec/tlb-spaces.h).  What has to be
+ * right is which changes make a kept entry stale:
+ *
+ * - Entries of a space that is away must be as if a CR3 load had flushed
+ *   them: a change that the processor would not notice before a flush counts.
+ * - A change to a present entry counts, unless all it does is set accessed or
+ *   dirty, or add rights.  An entry that was not present counts for nothing:
+ *   it is in no TLB.
+ * - UpdatePxE comes after the guest's own store, so the old entry is gone and
+ *   it always counts.
+ * - Which spaces an entry belongs to is known from its page table page, for
+ *   the walker notes those that it reads.  Level bits are not looked at:
+ *   Linux passes the wrong ones.
+ * - With VMI_PAGE_CURRENT_AS the linear page is known too, and its entry
+ *   goes from each such space that is away; without, the space is dropped.
+ *   The guest flushes the current space, or counts on the CR3 load to come:
+ *   what it has not flushed by then is not kept.
+ * - Linux does not report entries that it tears down with a process, but
+ *   releases their page table pages before these are used again, and some
+ *   kernels release no directory.  So ReleasePage always counts.
+ * - Other processors keep copies too, of which VMI_PAGE_CURRENT_AS says
+ *   nothing.  What counts on one makes all that the others keep stale.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "exec/cpu_ldst.h"
+#include "exec/cputlb.h"
+#include "exec/exec-all.h"
+#include "exec/tlb-spaces.h"
+#include "qemu/units.h"
+#include "vmi-internal.h"
+
+/* Bounds of what is kept for a vCPU. */
+#define VMI_MMU_SPACES      8
+#define VMI_MMU_MAX_BYTES   (32 * MiB)
+
+/*
+ * Losses in all, and of this vCPU.  The guest stores, then calls, then looks
+ * which processors use the space; these set themselves in that mask, then
+ * call SetCR3.  So the count must be seen in the same order: qatomic_inc is a
+ * full barrier.
+ */
+static void vmi_mmu_lost(VMICall *call)
+{
+    if (call->vmi->nr_vcpus > 1) {
+        call->vcpu->own_losses++;
+        qatomic_inc(&call->vmi->losses);
+    }
+}
+
+static void vmi_mmu_changed(VMICall *call, hwaddr table, uint32_t flags)
+{
+    vaddr page = flags & VMI_PAGE_CURRENT_AS ? flags & TARGET_PAGE_MASK
+                                             : TLB_SPACES_ANY_PAGE;
+
+    tlb_spaces_table_changed(CPU(call->cpu), table, page);
+    vmi_mmu_lost(call);
+}
+
+/*
+ * The host and physical address of a page table entry of @size bytes; a page
+ * fault, as for a store, if it is not mapped.  The host address is NULL where
+ * only an ordinary store will do.
+ */
+static void *vmi_mmu_entry(VMICall *call, uint32_t addr, unsigned size,
+                           hwaddr *phys)
+{
+    CPUX86State *env = &call->cpu->env;
+    CPUTLBEntryFull *full;
+    void *host;
+    int flags;
+
+    flags = probe_access_full(env, addr, size, MMU_DATA_STORE,
+                              cpu_mmu_index(CPU(call->cpu), false), false,
+                              &host, &full, call->ra);
+    *phys = full->phys_addr | (addr & ~TARGET_PAGE_MASK);
+    return flags || !QEMU_IS_ALIGNED(addr, size) ? NULL : host;
+}
+
+static bool vmi_mmu_loss(uint64_t old, uint64_t new)
+{
+    const uint64_t rights = PG_RW_MASK | PG_USER_MASK;
+    const uint64_t kept = PG_ACCESSED_MASK | PG_DIRTY_MASK;
+    const uint64_t same = PG_ADDRESS_MASK | PG_PSE_MASK | PG_GLOBAL_MASK;
+
+    return (old & PG_PRESENT_MASK) &&
+           ((old & ~new & (PG_PRESENT_MASK | rights | kept)) ||
+            ((old ^ new) & same) || (new & ~old & PG_NX_MASK));
+}
+
+/* SetPxE: EAX entry, EDX -> entry, ECX flags */
+void vmi_call_set_pxe(VMICall *call)
+{
+    CPUX86State *env = &call->cpu->env;
+    uint32_t addr = call->arg[1];
+    uint32_t new = call->arg[0], old;
+    hwaddr phys;
+    uint32_t *host;
+
+    if (unlikely((addr & ~TARGET_PAGE_MASK) > TARGET_PAGE_SIZE - 4)) {
+        cpu_stl_data_ra(env, addr, new, call->ra);
+        tlb_flush(CPU(call->cpu));      /* no entry lies there */
+        return;
+    }
+    host = vmi_mmu_entry(call, addr, 4, &phys);
+    if (likely(host)) {
+        old = le32_to_cpu(qatomic_read(host));
+        qatomic_set(host, cpu_to_le32(new));
+    } else {
+        old = cpu_ldl_data_ra(env, addr, call->ra);
+        cpu_stl_data_ra(env, addr, new, call->ra);
+    }
+    if (vmi_mmu_loss(old, new)) {
+        vmi_mmu_changed(call, phys, call->arg[2]);
+    }
+}
+
+/*
+ * SetPxELong: EDX:EAX entry, ECX -> entry, then flags.  One store, so that
+ * no other processor sees half an entry.
+ */
+void vmi_call_set_pxe_long(VMICall *call)
+{
+    CPUX86State *env = &call->cpu->env;
+    uint32_t addr = call->arg[2];
+    uint64_t new = call->arg[0] | (uint64_t)call->arg[1] << 32, old;
+    hwaddr phys;
+    uint64_t *host;
+
+    if (unlikely((addr & ~TARGET_PAGE_MASK) > TARGET_PAGE_SIZE - 8)) {
+        cpu_stq_data_ra(env, addr, new, call->ra);
+        tlb_flush(CPU(call->cpu));      /* no entry lies there */
+        return;
+    }
+    host = vmi_mmu_entry(call, addr, 8, &phys);
+    if (likely(host)) {
+        old = le64_to_cpu(qatomic_read(host));
+        qatomic_set(host, cpu_to_le64(new));
+    } else {
+        old = cpu_ldq_data_ra(env, addr, call->ra);
+        cpu_stq_data_ra(env, addr, new, call->ra);
+    }
+    if (vmi_mmu_loss(old, new)) {
+        vmi_mmu_changed(call, phys, call->arg[3]);
+    }
+}
+
+/* UpdatePxE, UpdatePxELong: EAX -> entry, EDX flags */
+void vmi_call_update_pxe(VMICall *call)
+{
+    hwaddr phys;
+
+    vmi_mmu_entry(call, call->arg[0], 1, &phys);
+    vmi_mmu_changed(call, phys, call->arg[1]);
+}
+
+/*
+ * AllocatePage, ReleasePage: EAX pfn.  Allocation is a hint that comes late
+ * or not at all, but nothing that was kept for a page that only now becomes a
+ * page table can be right.
+ */
+void vmi_call_page_table(VMICall *call)
+{
+    tlb_spaces_table_changed(CPU(call->cpu),
+                             (hwaddr)call->arg[0] << TARGET_PAGE_BITS,
+                             TLB_SPACES_ANY_PAGE);
+    if (call->nr == VMI_CALL_ReleasePage) {
+        vmi_mmu_lost(call);
+    }
+}
+
+/* InvalPage: EAX linear address.  In all spaces: it may be a global one. */
+void vmi_call_inval_page(VMICall *call)
+{
+    tlb_flush_page(CPU(call->cpu), call->arg[0]);
+}
+
+/*
+ * FlushTLB: EAX VMI_FLUSH_*.
+ *
+ * CPU hotplug in Linux changes the kernel's directory without a report, and
+ * flushes: drop what is kept.
+ */
+void vmi_call_flush_tlb(VMICall *call)
+{
+    CPUX86State *env = &call->cpu->env;
+
+    if (!(call->arg[0] & (VMI_FLUSH_TLB | VMI_FLUSH_GLOBAL))) {
+        return;
+    }
+    tlb_spaces_drop(CPU(call->cpu));
+    tlb_spaces_load(CPU(call->cpu), env->cr[3], false);
+}
+
+/* SetCR3: EAX.  With the value that is loaded it is a flush. */
+void vmi_call_set_cr3(VMICall *call)
+{
+    CPUState *cs = CPU(call->cpu);
+    CPUX86State *env = &call->cpu->env;
+    uint64_t others = qatomic_read(&call->vmi->losses) -
+                      call->vcpu->own_losses;
+    bool keep = others == call->vcpu->other_losses;
+
+    env->cr[3] = call->arg[0];
+    if (!(env->cr[0] & CR0_PG_MASK)) {
+        return;
+    }
+    if (!keep) {
+        call->vcpu->other_losses = others;
+        tlb_spaces_drop(cs);
+    }
+    tlb_spaces_load(cs, call->arg[0], keep);
+    if (unlikely(call->vmi->check)) {
+        vmi_check_spaces(call->vcpu);
+    }
+}
+
+void vmi_mmu_vcpu_init(VMIVCPU *vcpu)
+{
+    tlb_spaces_enable(CPU(vcpu->cpu),
+                      1 << MMU_KSMAP32_IDX | 1 << MMU_KNOSMAP32_IDX |
+                      1 << MMU_USER32_IDX,
+                      VMI_MMU_SPACES, VMI_MMU_MAX_BYTES);
+}
