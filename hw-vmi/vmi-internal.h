@@ -307,6 +307,11 @@ bool vmi_init(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
               uint32_t revision);
 
 /**
+ * vmi_virtual_top_valid: whether a guest can live below that linear address
+ */
+bool vmi_virtual_top_valid(uint32_t virtual_top);
+
+/**
  * vmi_flush_code: forget translated code, which has calls to the ROM in it
  *
  * For a change of whether VMI is active, or where the ROM is; BQL held.

@@ -189,6 +189,12 @@ static uint64_t vmi_default_frequency(void)
     return NANOSECONDS_PER_SECOND;
 }
 
+bool vmi_virtual_top_valid(uint32_t virtual_top)
+{
+    return QEMU_IS_ALIGNED(virtual_top, TARGET_PAGE_SIZE) &&
+           virtual_top >= VMI_MIN_VIRTUAL_TOP;
+}
+
 static bool vmi_check_properties(VMIPCIState *vmi, Error **errp)
 {
     if (!vmi->cycle_frequency_set) {
@@ -206,8 +212,7 @@ static bool vmi_check_properties(VMIPCIState *vmi, Error **errp)
         error_setg(errp, "vmi-pci: check=on is for the TCG accelerator");
         return false;
     }
-    if (!QEMU_IS_ALIGNED(vmi->virtual_top, TARGET_PAGE_SIZE) ||
-        vmi->virtual_top < VMI_MIN_VIRTUAL_TOP) {
+    if (!vmi_virtual_top_valid(vmi->virtual_top)) {
         error_setg(errp, "vmi-pci: virtual-top must be page-aligned and "
                    "between 0x%" PRIx64 " and 0x%" PRIx64,
                    (uint64_t)VMI_MIN_VIRTUAL_TOP,

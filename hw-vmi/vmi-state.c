@@ -92,6 +92,10 @@ static bool vmi_load_valid(VMIPCIState *vmi, uint32_t groups)
         error_report("vmi-pci: invalid cycle frequency in migrated state");
         return false;
     }
+    if (!vmi_virtual_top_valid(vmi->virtual_top)) {
+        error_report("vmi-pci: invalid virtual-top in migrated state");
+        return false;
+    }
     if (groups != vmi->groups) {
         error_report("vmi-pci: the guest comes from a machine with other call "
                      "groups switched on (mask 0x%" PRIx32 ", here 0x%" PRIx32

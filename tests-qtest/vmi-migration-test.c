@@ -146,6 +146,8 @@ static void test_no_device(void)
  */
 
 #define FREQUENCY 987654321012ULL
+#define VIRTUAL_TOP 8           /* offsets from there */
+#define ACTIVE 16
 
 static void save_with(int offset, const uint8_t *bytes, size_t size)
 {
@@ -176,25 +178,35 @@ static void test_bad_frequency(void)
     assert_load_refused(VMI_DEVICE, "invalid cycle frequency");
 }
 
+static void test_bad_virtual_top(void)
+{
+    static const uint8_t low[4] = { 0x10 };
+
+    save_with(VIRTUAL_TOP, low, sizeof(low));
+    assert_load_refused(VMI_DEVICE, "invalid virtual-top");
+}
+
 static void test_other_accelerator(void)
 {
-    /* active, rom_address, accel: a guest in VMI mode under KVM */
-    static const uint8_t kvm[] = { 1, 0x00, 0x0c, 0xb0, 0x00, 1 };
-    static const uint8_t idle[] = { 0, 0x00, 0x00, 0x00, 0x00, 1 };
+    /* active, rom_address, rom_linear, accel: in VMI mode under KVM */
+    static const uint8_t kvm[] = { 1, 0x00, 0x0c, 0xb0, 0x00,
+                                   0xc0, 0x0c, 0xb0, 0x00, 1 };
+    static const uint8_t idle[] = { [9] = 1 };
 
-    save_with(12, kvm, sizeof(kvm));
+    save_with(ACTIVE, kvm, sizeof(kvm));
     assert_load_refused(VMI_DEVICE, "was started under KVM");
     /* One that has not entered VMI mode can go anywhere. */
-    save_with(12, idle, sizeof(idle));
+    save_with(ACTIVE, idle, sizeof(idle));
     qtest_quit(load(VMI_DEVICE, "completed"));
 }
 
 static void test_active_travels(void)
 {
-    static const uint8_t tcg[] = { 1, 0x00, 0x0c, 0xb0, 0x00, 0 };
+    static const uint8_t tcg[] = { 1, 0x00, 0x0c, 0xb0, 0x00,
+                                   0xc0, 0x0c, 0xb0, 0x00, 0 };
     QTestState *qts;
 
-    save_with(12, tcg, sizeof(tcg));
+    save_with(ACTIVE, tcg, sizeof(tcg));
     qts = load(VMI_DEVICE, "completed");
     vmi_assert_bool(qts, "active", true);
     vmi_assert_uint(qts, "rom-address", 0xcb000);
@@ -207,20 +219,20 @@ static void test_active_travels(void)
 /* Alarms that no guest could set, on a machine that then runs. */
 static void test_garbage(void)
 {
-    uint8_t garbage[6 + 128 + 1];
+    uint8_t garbage[10 + 128 + 1];
     uint8_t vcpu[2 * (1 + 4 + 8 + 8) + 8 + 8];
     QTestState *qts;
 
     memset(garbage, 0xff, sizeof(garbage));
-    garbage[5] = 0;             /* accel */
-    save_with(12, garbage, sizeof(garbage));
+    garbage[9] = 0;             /* accel */
+    save_with(ACTIVE, garbage, sizeof(garbage));
     qts = load(VMI_DEVICE, "completed");
     vmi_assert_running(qts);
     qtest_quit(qts);
 
     for (int i = 0; i < 3; i++) {
         memset(vcpu, i == 0 ? 0x01 : i == 1 ? 0x81 : 0xff, sizeof(vcpu));
-        save_with(12 + sizeof(garbage) + 4, vcpu, sizeof(vcpu));
+        save_with(ACTIVE + sizeof(garbage) + 4, vcpu, sizeof(vcpu));
         qts = load(VMI_DEVICE, "completed");
         for (int j = 0; j < 10; j++) {
             qtest_clock_step(qts, NANOSECONDS_PER_SECOND / 10);
@@ -241,9 +253,11 @@ static const struct Field {
 } device_fields[] = {
     { "parent_obj", 0 },        /* PCI's own affair */
     { "cycle_frequency", 8 },
+    { "virtual_top", 4 },
     { "loaded_groups", 4 },
     { "active", 1 },
     { "rom_address", 4 },
+    { "rom_linear", 4 },
     { "accel", 1 },
     { "relocated", 1, 128 },
     { "wallclock_updated", 1 },
@@ -388,6 +402,8 @@ int main(int argc, char **argv)
     qtest_add_func("/vmi-migration/refused/no-device", test_no_device);
     qtest_add_func("/vmi-migration/refused/bad-frequency",
                    test_bad_frequency);
+    qtest_add_func("/vmi-migration/refused/bad-virtual-top",
+                   test_bad_virtual_top);
     qtest_add_func("/vmi-migration/refused/other-accelerator",
                    test_other_accelerator);
     qtest_add_func("/vmi-migration/garbage-survived", test_garbage);
