@@ -86,7 +86,7 @@ static bool vmi_check_walk(CPUX86State *env, bool user, vaddr page,
 }
 
 static void vmi_check_entry(CPUState *cs, int mmu_idx, vaddr page, hwaddr phys,
-                            int prot, void *opaque)
+                            int prot, bool global, void *opaque)
 {
     VMIVCPU *vcpu = opaque;
     CPUX86State *env = cpu_env(cs);
@@ -96,6 +96,13 @@ static void vmi_check_entry(CPUState *cs, int mmu_idx, vaddr page, hwaddr phys,
 
     if (vmi_check_walk(env, user, page, &walk) && walk.phys == phys &&
         !(prot & ~walk.prot)) {
+        return;
+    }
+    /*
+     * A kernel may let a global page be that it has unmapped, until it maps
+     * another there, and may not have it in the directory of each space.
+     */
+    if (global && !(walk.leaf & PG_PRESENT_MASK)) {
         return;
     }
     if (vcpu->vmi->nr_vcpus > 1) {

@@ -197,7 +197,7 @@ void vmi_port_init(VMIPCIState *vmi);
  * vmi_hypercall: VMCALL under TCG, see X86VirtualHypervisorClass
  */
 X86HypercallResult vmi_hypercall(X86VirtualHypervisor *vhyp, X86CPU *cpu,
-                                 uint8_t nr, uintptr_t ra);
+                                 uint8_t nr, bool in_place, uintptr_t ra);
 bool vmi_hypercall_is_simple(X86VirtualHypervisor *vhyp, uint8_t nr);
 X86InlineCall vmi_inline_call(X86VirtualHypervisor *vhyp, uint32_t target,
                               uint8_t *nr);

@@ -22,6 +22,11 @@
  * - Linux does not report entries that it tears down with a process, but
  *   releases their page table pages before these are used again, and some
  *   kernels release no directory.  So ReleasePage always counts.
+ * - Global entries are those of the kernel, in all spaces.  The guest flushes
+ *   them by InvalPage or by FlushTLB with the global bit, as it does natively,
+ *   and needs no other notice.  FlushTLB with that bit drops all spaces: CPU
+ *   hotplug in Linux changes the kernel's directory without a report, then
+ *   does that.
  * - Other processors keep copies too, of which VMI_PAGE_CURRENT_AS says
  *   nothing.  What counts on one makes all that the others keep stale.
  *
@@ -175,27 +180,22 @@ void vmi_call_page_table(VMICall *call)
     }
 }
 
-/* InvalPage: EAX linear address.  In all spaces: it may be a global one. */
+/* InvalPage: EAX linear address, which may be that of a global page. */
 void vmi_call_inval_page(VMICall *call)
 {
-    tlb_flush_page(CPU(call->cpu), call->arg[0]);
+    tlb_spaces_flush_page(CPU(call->cpu), call->arg[0]);
 }
 
-/*
- * FlushTLB: EAX VMI_FLUSH_*.
- *
- * CPU hotplug in Linux changes the kernel's directory without a report, and
- * flushes: drop what is kept.
- */
+/* FlushTLB: EAX VMI_FLUSH_* */
 void vmi_call_flush_tlb(VMICall *call)
 {
     CPUX86State *env = &call->cpu->env;
 
-    if (!(call->arg[0] & (VMI_FLUSH_TLB | VMI_FLUSH_GLOBAL))) {
-        return;
+    if (call->arg[0] & VMI_FLUSH_GLOBAL) {
+        tlb_flush(CPU(call->cpu));
+    } else if (call->arg[0] & VMI_FLUSH_TLB) {
+        tlb_spaces_load(CPU(call->cpu), env->cr[3], false);
     }
-    tlb_spaces_drop(CPU(call->cpu));
-    tlb_spaces_load(CPU(call->cpu), env->cr[3], false);
 }
 
 /* SetCR3: EAX.  With the value that is loaded it is a flush. */

@@ -12,9 +12,9 @@
 #include "vmi-internal.h"
 
 X86HypercallResult vmi_hypercall(X86VirtualHypervisor *vhyp, X86CPU *cpu,
-                                 uint8_t nr, uintptr_t ra)
+                                 uint8_t nr, bool in_place, uintptr_t ra)
 {
-    VMIPCIState *vmi = VMI_PCI(vhyp);
+    VMIPCIState *vmi = (VMIPCIState *)vhyp; /* no cast check: a hot path */
     CPUX86State *env = &cpu->env;
     VMICall call = {
         .vmi = vmi,
@@ -32,6 +32,15 @@ X86HypercallResult vmi_hypercall(X86VirtualHypervisor *vhyp, X86CPU *cpu,
         return X86_HYPERCALL_UNDEFINED;
     }
 
+    /* In place of the ROM's stub, which would have loaded them */
+    if (in_place && vmi_call_info(nr)->stack) {
+        uint32_t at = env->segs[R_SS].base + env->regs[R_ESP];
+
+        for (unsigned i = 0; i < vmi_call_info(nr)->stack; i++) {
+            call.arg[3 + i] = cpu_ldl_data_ra(env, at + 4 * i, ra);
+        }
+    }
+
     vmi_dispatch(&call);
     if (call.jumped) {
         return X86_HYPERCALL_JUMP;
@@ -41,11 +50,7 @@ X86HypercallResult vmi_hypercall(X86VirtualHypervisor *vhyp, X86CPU *cpu,
     return X86_HYPERCALL_DONE;
 }
 
-/*
- * What a call to a slot of the ROM does, if TCG can do it in place.  Slots
- * that pass arguments from the stack are left alone: they have to restore
- * registers if the call faults.
- */
+/* What a call to a slot of the ROM does, if TCG can do it in place. */
 X86InlineCall vmi_inline_call(X86VirtualHypervisor *vhyp, uint32_t target,
                               uint8_t *nr)
 {
@@ -82,7 +87,7 @@ X86InlineCall vmi_inline_call(X86VirtualHypervisor *vhyp, uint32_t target,
     if (*nr == VMI_CALL_IRET) {
         return X86_INLINE_IRET;
     }
-    return vmi_call_info(*nr)->stack ? X86_INLINE_NONE : X86_INLINE_HYPERCALL;
+    return X86_INLINE_HYPERCALL;
 }
 
 /*

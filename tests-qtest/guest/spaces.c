@@ -184,16 +184,14 @@ static void test_unreported(void)
     start();
     load(second);
     paging_put(PLAY(0), entry_of(3));
-    vmi_call(VMI_CALL_FlushTLB, VMI_FLUSH_TLB, 0, 0, 0, 0);
+    vmi_call(VMI_CALL_FlushTLB, VMI_FLUSH_TLB | VMI_FLUSH_GLOBAL, 0, 0, 0, 0);
     load(first);
-    expect(0, 3, "FlushTLB leaves nothing of other spaces behind");
+    expect(0, 3, "FlushTLB with the global bit leaves nothing behind");
 
     start();
-    load(second);
     paging_put(PLAY(0), entry_of(3));
-    vmi_call(VMI_CALL_InvalPage, PLAY(0), 0, 0, 0, 0);
-    load(first);
-    expect(0, 3, "InvalPage drops the page of other spaces");
+    vmi_call(VMI_CALL_FlushTLB, VMI_FLUSH_TLB, 0, 0, 0, 0);
+    expect(0, 3, "FlushTLB flushes the current space");
 
     start();
     load(second);
@@ -201,6 +199,103 @@ static void test_unreported(void)
     asm volatile("invlpg (%0)" : : "r"(PLAY(0)) : "memory");
     load(first);
     expect(0, 3, "INVLPG drops the page of other spaces");
+}
+
+/* The kernel's pages: the same in each space, and flushed by the guest */
+static void put_global(unsigned frame)
+{
+    paging_put(PLAY(8), entry_of(frame) | PTE_GLOBAL);
+    paging_put_second(PLAY(8), entry_of(frame) | PTE_GLOBAL);
+}
+
+static void start_global(void)
+{
+    start();
+    put_global(0);
+    for (unsigned round = 0; round < 2; round++) {
+        load(second);
+        seen(8);
+        load(first);
+        seen(8);
+    }
+}
+
+static void test_global(void)
+{
+    start_global();
+    load(second);
+    put_global(3);
+    vmi_call(VMI_CALL_InvalPage, PLAY(8), 0, 0, 0, 0);
+    expect(8, 3, "InvalPage drops a global page");
+    load(first);
+    expect(8, 3, "InvalPage drops a global page of other spaces, too");
+    expect(1, 1, "InvalPage drops no other page of other spaces");
+
+    start_global();
+    load(second);
+    put_global(3);
+    vmi_call(VMI_CALL_FlushTLB, VMI_FLUSH_TLB | VMI_FLUSH_GLOBAL, 0, 0, 0, 0);
+    expect(8, 3, "FlushTLB with the global bit drops global pages");
+    load(first);
+    expect(8, 3, "FlushTLB with the global bit drops those of other spaces");
+
+    start_global();
+    write_cr4(read_cr4() & ~CR4_PGE);
+    put_global(3);
+    load(second);
+    expect(8, 3, "without CR4.PGE no page is global");
+    put_global(2);
+    write_cr4(read_cr4() | CR4_PGE);
+    expect(8, 2, "a change of CR4.PGE flushes all");
+}
+
+/* One large page, in pieces in the TLB: any address in it invalidates all */
+static void test_large(void)
+{
+    const uint32_t linear = PLAY_BASE + 0x800000, frame = 0x1800000;
+    const uint32_t at[] = { linear, linear + 0x3000, linear + 0x1ff000 };
+
+    for (unsigned i = 0; i < 3; i++) {
+        AT(uint32_t, at[i] - linear + frame) = 10 + i;
+        AT(uint32_t, at[i] - linear + frame + 0x400000) = 20 + i;
+    }
+    for (unsigned global = 0; global < 2; global++) {
+        uint32_t flags = global ? PTE_GLOBAL : 0;
+        unsigned wrong = 0;
+
+        paging_put_large(linear, frame | flags);
+        start();
+        for (unsigned i = 0; i < 3; i++) {
+            wrong += AT(uint32_t, at[i]) != 10 + i;
+        }
+        paging_put_large(linear, (frame + 0x400000) | flags);
+        vmi_call(VMI_CALL_InvalPage, at[1], 0, 0, 0, 0);
+        for (unsigned i = 0; i < 3; i++) {
+            wrong += AT(uint32_t, at[i]) != 20 + i;
+        }
+        report(!wrong, "InvalPage of an address drops all of a large page",
+               "global %u: %u of 6 reads wrong", global, wrong);
+
+        start();
+        wrong = 0;
+        for (unsigned i = 0; i < 3; i++) {
+            wrong += AT(uint32_t, at[i]) != 20 + i;
+        }
+        load(second);
+        paging_put_large(linear, frame | flags);
+        vmi_call(VMI_CALL_InvalPage, at[2], 0, 0, 0, 0);
+        if (!global) {
+            load(second);
+            vmi_call(VMI_CALL_ReleasePage, first / PAGE_SIZE, VMI_PAGE_PD, 0,
+                     0, 0);
+        }
+        load(first);
+        for (unsigned i = 0; i < 3; i++) {
+            wrong += AT(uint32_t, at[i]) != 10 + i;
+        }
+        report(!wrong, "a large page changed while its space is away",
+               "global %u: %u of 6 reads wrong", global, wrong);
+    }
 }
 
 /* Code in a page that changes owner: the cache of where blocks are */
@@ -257,6 +352,8 @@ void guest_main(void)
     test_away();
     test_left();
     test_unreported();
+    test_global();
+    test_large();
     test_code();
     report_end();
 }

@@ -34,14 +34,15 @@ const char *paging_name(PagingMode mode)
     return names[mode];
 }
 
-static void set_large(unsigned space, uint32_t linear, bool pae)
+static void set_large(unsigned space, uint32_t linear, uint32_t entry,
+                      bool pae)
 {
     if (pae) {
         dir_pae[space][linear >> 30].e64[(linear >> 21) & 511] =
-            (linear & 0xffe00000) | PTE_LARGE | ALL;
+            (entry & 0xffe00fff) | PTE_LARGE | ALL;
     } else {
         dir32[space].e32[linear >> 22] =
-            (linear & 0xffc00000) | PTE_LARGE | ALL;
+            (entry & 0xffc00fff) | PTE_LARGE | ALL;
     }
 }
 
@@ -72,8 +73,8 @@ static void build(unsigned space, bool pae)
         set_table(space, DIRECT_MAP + linear, table, pae);
     }
     set_table(space, PLAY_BASE, &play[space], pae);
-    set_large(space, 0xfec00000, pae);
-    set_large(space, 0xfee00000, pae);
+    set_large(space, 0xfec00000, 0xfec00000, pae);
+    set_large(space, 0xfee00000, 0xfee00000, pae);
     for (unsigned i = 0; i < 4; i++) {
         pdpt[space][i] = (uint32_t)&dir_pae[space][i] | PTE_PRESENT;
     }
@@ -167,4 +168,11 @@ uint64_t *paging_pdpt_entry(uint32_t linear)
 uint64_t paging_second_pdpt_entry(uint32_t linear)
 {
     return pdpt[1][linear >> 30];
+}
+
+void paging_put_large(uint32_t linear, uint32_t entry)
+{
+    for (unsigned space = 0; space < 2; space++) {
+        set_large(space, linear, entry, mode_now == PAGING_PAE);
+    }
 }

@@ -55,6 +55,9 @@ uint32_t paging_second_space(void);
 void *paging_second_entry(uint32_t linear);
 void paging_put_second(uint32_t linear, uint64_t entry);
 
+/* In both: a large page, of 4 MiB or with PAE of 2 MiB; @entry: frame, flags */
+void paging_put_large(uint32_t linear, uint32_t entry);
+
 /* PAE: the entry of the PDPT for an address, and the second space's */
 uint64_t *paging_pdpt_entry(uint32_t linear);
 uint64_t paging_second_pdpt_entry(uint32_t linear);
