@@ -51,7 +51,8 @@ void vmi_dispatch(VMICall *call)
 {
     const VMICallInfo *info;
 
-    if (vmi_service(call->vmi, call->nr) != VMI_SERVICE_HOST) {
+    if (unlikely(call->nr >= VMI_MAX_CALLS ||
+                 call->vmi->host[call->nr] == VMI_HOST_NONE)) {
         trace_vmi_refused(CPU(call->cpu)->cpu_index, call->nr,
                           "not served by the host");
         vmi_guest_error(call->vmi, "call %u is not served by the host",
@@ -71,7 +72,7 @@ void vmi_dispatch(VMICall *call)
         return;
     }
 
-    info = vmi_call_info(call->nr);
+    info = &vmi_call_table[call->nr];
     trace_vmi_call(CPU(call->cpu)->cpu_index, call->nr, info->name, info->args,
                    call->arg[0], call->arg[1], call->arg[2], call->arg[3],
                    call->arg[4]);

@@ -1,14 +1,28 @@
 /*
- * VMI: calls that end the guest's life
- *
- * The rest of the cpu group is native instructions in the ROM.
+ * VMI: the cpu group, as far as it is not native instructions in the ROM
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
+#include "exec/cpu_ldst.h"
 #include "system/runstate.h"
 #include "vmi-internal.h"
+
+/*
+ * UpdateKernelStack: EAX -> TSS, EDX new esp0.
+ *
+ * So the specification.  Linux has written the TSS itself, and passes the
+ * selector of a data segment.
+ */
+void vmi_call_update_kernel_stack(VMICall *call)
+{
+    CPUX86State *env = &call->cpu->env;
+
+    if ((env->tr.selector & ~7) && call->arg[0] == env->tr.base) {
+        cpu_stl_data_ra(env, call->arg[0] + 4, call->arg[1], call->ra);
+    }
+}
 
 /*
  * Reboot: EAX = VMI_REBOOT_*.

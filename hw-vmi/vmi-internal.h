@@ -61,6 +61,11 @@ struct VMIVCPU {
     uint64_t other_losses;      /* by others, when CR3 was last loaded */
     uint64_t stale;             /* mismatches that the self-check found */
 
+    /* Halt: the vCPU's own thread only, see vmi-halt.c */
+    int64_t halt_start;         /* host ns, 0: not in it */
+    int64_t halt_poll_ns;       /* how long to poll */
+    unsigned halt_suspended;    /* halts without a poll, to come */
+
     /* Processor start: (B) */
     bool ap_staged;
     VMIAPState ap_state;        /* as the guest gave it, little-endian */
@@ -82,6 +87,13 @@ typedef enum VMIService {
     VMI_SERVICE_HOST,
     VMI_SERVICE_NOP,
 } VMIService;
+
+/* How TCG translates a call that the host serves */
+typedef enum VMIHost {
+    VMI_HOST_NONE,              /* not served by the host */
+    VMI_HOST_CALL,              /* ends the translation block */
+    VMI_HOST_SIMPLE,
+} QEMU_PACKED VMIHost;
 
 /* Which accelerator's ROM stubs a guest has; part of vmstate. */
 typedef enum VMIAccel {
@@ -105,6 +117,7 @@ struct VMIPCIState {
     uint32_t groups;            /* bit mask of VMIGroup */
     bool check;                 /* walk kept address spaces again */
 
+    VMIHost host[VMI_MAX_CALLS];        /* (c) */
     VMIVCPU *vcpu;              /* (c) by cpu_index */
     uint32_t nr_vcpus;          /* (c) */
 
@@ -125,6 +138,7 @@ struct VMIPCIState {
  * @arg: EAX, EDX, ECX, EBX, ESI of the guest
  * @result: EDX:EAX of the guest; all host calls may clobber both
  * @jumped: the handler has set EIP and the registers itself
+ * @halt: the vCPU halts when the call returns; TCG only
  * @ra: GETPC() for a call from TCG's VMCALL, else 0
  */
 typedef struct VMICall {
@@ -135,6 +149,7 @@ typedef struct VMICall {
     uint32_t arg[5];
     uint64_t result;
     bool jumped;
+    bool halt;
     uintptr_t ra;
 } VMICall;
 
@@ -198,9 +213,17 @@ void vmi_port_init(VMIPCIState *vmi);
  */
 X86HypercallResult vmi_hypercall(X86VirtualHypervisor *vhyp, X86CPU *cpu,
                                  uint8_t nr, bool in_place, uintptr_t ra);
+X86HypercallResult vmi_hypercall_indirect(X86VirtualHypervisor *vhyp,
+                                          X86CPU *cpu, uint32_t target,
+                                          uintptr_t ra);
 bool vmi_hypercall_is_simple(X86VirtualHypervisor *vhyp, uint8_t nr);
 X86InlineCall vmi_inline_call(X86VirtualHypervisor *vhyp, uint32_t target,
                               uint8_t *nr);
+/**
+ * vmi_tcg_init: note how calls are served; properties are set
+ */
+void vmi_tcg_init(VMIPCIState *vmi);
+uint32_t vmi_hypercall_range(X86VirtualHypervisor *vhyp, uint32_t *size);
 
 /* vmi-rom.c */
 
@@ -271,6 +294,15 @@ void vmi_alarm_cancel_all(VMIVCPU *vcpu);
  */
 void vmi_alarm_restart(VMIVCPU *vcpu);
 
+/* vmi-halt.c */
+
+/**
+ * vmi_halt_ended: a vCPU that was halted makes its first call
+ *
+ * The vCPU's own thread.
+ */
+void vmi_halt_ended(VMIVCPU *vcpu);
+
 /* vmi-check.c */
 
 /**
@@ -323,7 +355,8 @@ extern const VMStateDescription vmstate_vmi_pci;
 /* Handlers of the table vmi-calls.h.inc */
 VMIHandler vmi_call_apic_read, vmi_call_apic_write, vmi_call_cancel_alarm;
 VMIHandler vmi_call_cycle_counter, vmi_call_cycle_frequency;
-VMIHandler vmi_call_flush_tlb, vmi_call_inval_page, vmi_call_iret;
+VMIHandler vmi_call_flush_tlb, vmi_call_halt, vmi_call_inval_page;
+VMIHandler vmi_call_iret, vmi_call_update_kernel_stack;
 VMIHandler vmi_call_page_table, vmi_call_set_cr3, vmi_call_set_pxe;
 VMIHandler vmi_call_set_pxe_long, vmi_call_update_pxe;
 VMIHandler vmi_call_rdtsc, vmi_call_reboot, vmi_call_set_alarm;

@@ -271,6 +271,7 @@ static void vmi_pci_realize(PCIDevice *pdev, Error **errp)
     ratelimit_init(&vmi->error_limit);
     ratelimit_set_speed(&vmi->error_limit, 10, NANOSECONDS_PER_SECOND);
 
+    vmi_tcg_init(vmi);
     vmi->nr_vcpus = machine->smp.max_cpus;
     vmi->vcpu = g_new0(VMIVCPU, vmi->nr_vcpus);
     for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
@@ -375,6 +376,8 @@ static void vmi_pci_class_init(ObjectClass *klass, void *data)
     vc->hypercall = vmi_hypercall;
     vc->is_simple = vmi_hypercall_is_simple;
     vc->inline_call = vmi_inline_call;
+    vc->hypercall_indirect = vmi_hypercall_indirect;
+    vc->hypercall_range = vmi_hypercall_range;
     vc->startup = vmi_startup;
 }
 

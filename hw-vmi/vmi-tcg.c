@@ -11,6 +11,13 @@
 #include "trace.h"
 #include "vmi-internal.h"
 
+bool vmi_hypercall_is_simple(X86VirtualHypervisor *vhyp, uint8_t nr)
+{
+    VMIPCIState *vmi = (VMIPCIState *)vhyp;
+
+    return nr < VMI_MAX_CALLS && vmi->host[nr] == VMI_HOST_SIMPLE;
+}
+
 X86HypercallResult vmi_hypercall(X86VirtualHypervisor *vhyp, X86CPU *cpu,
                                  uint8_t nr, bool in_place, uintptr_t ra)
 {
@@ -41,13 +48,36 @@ X86HypercallResult vmi_hypercall(X86VirtualHypervisor *vhyp, X86CPU *cpu,
         }
     }
 
+    if (unlikely(call.vcpu->halt_start)) {
+        vmi_halt_ended(call.vcpu);
+    }
     vmi_dispatch(&call);
     if (call.jumped) {
         return X86_HYPERCALL_JUMP;
     }
     env->regs[R_EAX] = (uint32_t)call.result;
     env->regs[R_EDX] = call.result >> 32;
-    return X86_HYPERCALL_DONE;
+    if (call.halt) {
+        return X86_HYPERCALL_HALT;
+    }
+    return vmi_hypercall_is_simple(vhyp, nr) ? X86_HYPERCALL_SIMPLE
+                                             : X86_HYPERCALL_DONE;
+}
+
+/* IRET finds its frame behind a return address: that call is carried out. */
+X86HypercallResult vmi_hypercall_indirect(X86VirtualHypervisor *vhyp,
+                                          X86CPU *cpu, uint32_t target,
+                                          uintptr_t ra)
+{
+    VMIPCIState *vmi = (VMIPCIState *)vhyp;
+    uint32_t offset = target - vmi->rom_linear - VMI_ROM_VMCALL_SLOTS;
+    uint32_t nr = offset / VMI_ROM_SLOT_SIZE;
+
+    if (offset % VMI_ROM_SLOT_SIZE || nr >= VMI_ROM_SLOTS ||
+        vmi->host[nr] == VMI_HOST_NONE || nr == VMI_CALL_IRET) {
+        return X86_HYPERCALL_NONE;
+    }
+    return vmi_hypercall(vhyp, cpu, nr, true, ra);
 }
 
 /* What a call to a slot of the ROM does, if TCG can do it in place. */
@@ -60,7 +90,7 @@ X86InlineCall vmi_inline_call(X86VirtualHypervisor *vhyp, uint32_t target,
         [VMI_CALL_GetInterruptMask] = X86_INLINE_GET_IF,
         [VMI_CALL_SetInterruptMask] = X86_INLINE_SET_IF,
     };
-    VMIPCIState *vmi = VMI_PCI(vhyp);
+    VMIPCIState *vmi = (VMIPCIState *)vhyp;
     uint32_t offset = target - qatomic_read(&vmi->rom_linear);
     VMIService service;
 
@@ -78,39 +108,46 @@ X86InlineCall vmi_inline_call(X86VirtualHypervisor *vhyp, uint32_t target,
         return X86_INLINE_NONE;
     }
     *nr = offset / VMI_ROM_SLOT_SIZE;
-    if (vmi_service(vmi, *nr) != service) {
+    if (service == VMI_SERVICE_NATIVE) {
+        return vmi_service(vmi, *nr) == service ? native[*nr]
+                                                : X86_INLINE_NONE;
+    }
+    if (vmi->host[*nr] == VMI_HOST_NONE) {
         return X86_INLINE_NONE;
     }
-    if (service == VMI_SERVICE_NATIVE) {
-        return native[*nr];
-    }
-    if (*nr == VMI_CALL_IRET) {
-        return X86_INLINE_IRET;
-    }
-    return X86_INLINE_HYPERCALL;
+    return *nr == VMI_CALL_IRET ? X86_INLINE_IRET : X86_INLINE_HYPERCALL;
+}
+
+uint32_t vmi_hypercall_range(X86VirtualHypervisor *vhyp, uint32_t *size)
+{
+    VMIPCIState *vmi = (VMIPCIState *)vhyp;
+
+    *size = qatomic_read(&vmi->active) ? VMI_ROM_SLOTS * VMI_ROM_SLOT_SIZE : 0;
+    return qatomic_read(&vmi->rom_linear) + VMI_ROM_VMCALL_SLOTS;
 }
 
 /*
  * Not SetCR3 and the flushes: the code that follows may be mapped elsewhere.
- * Not IRET, Reboot and Shutdown.
+ * Not IRET, Halt, Reboot and Shutdown.
  */
-bool vmi_hypercall_is_simple(X86VirtualHypervisor *vhyp, uint8_t nr)
+void vmi_tcg_init(VMIPCIState *vmi)
 {
-    switch (nr) {
-    case VMI_CALL_RDTSC:
-    case VMI_CALL_GetCycleFrequency:
-    case VMI_CALL_GetCycleCounter:
-    case VMI_CALL_SetAlarm:
-    case VMI_CALL_CancelAlarm:
-    case VMI_CALL_SetPxE:
-    case VMI_CALL_SetPxELong:
-    case VMI_CALL_UpdatePxE:
-    case VMI_CALL_UpdatePxELong:
-    case VMI_CALL_AllocatePage:
-    case VMI_CALL_ReleasePage:
-        return vmi_service(VMI_PCI(vhyp), nr) == VMI_SERVICE_HOST;
-    default:
-        return false;
+    static const uint8_t simple[] = {
+        VMI_CALL_UpdateKernelStack, VMI_CALL_RDTSC, VMI_CALL_GetCycleFrequency,
+        VMI_CALL_GetCycleCounter, VMI_CALL_SetAlarm, VMI_CALL_CancelAlarm,
+        VMI_CALL_SetPxE, VMI_CALL_SetPxELong, VMI_CALL_UpdatePxE,
+        VMI_CALL_UpdatePxELong, VMI_CALL_AllocatePage, VMI_CALL_ReleasePage,
+        VMI_CALL_APICWrite, VMI_CALL_APICRead,
+    };
+
+    for (unsigned nr = 0; nr < VMI_MAX_CALLS; nr++) {
+        vmi->host[nr] = vmi_service(vmi, nr) == VMI_SERVICE_HOST
+                      ? VMI_HOST_CALL : VMI_HOST_NONE;
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(simple); i++) {
+        if (vmi->host[simple[i]] == VMI_HOST_CALL) {
+            vmi->host[simple[i]] = VMI_HOST_SIMPLE;
+        }
     }
 }
 

@@ -26,13 +26,15 @@ void report_alive(const char *after)
 }
 
 /*
- * Reboot and Shutdown would end the test; IRET has one of its own.  With
- * garbage, the page table calls store or fault where they are told, as the
- * instructions do, and SetCR3 takes the program's memory away.
+ * Reboot and Shutdown would end the test, and Halt has nothing to wait for;
+ * IRET has a test of its own.  With garbage, the page table calls store or
+ * fault where they are told, as the instructions do, and SetCR3 takes the
+ * program's memory away.
  */
 static bool ends_test(unsigned nr)
 {
     return nr == VMI_CALL_Reboot || nr == VMI_CALL_Shutdown ||
+           nr == VMI_CALL_Halt ||
            nr == VMI_CALL_IRET || nr == VMI_CALL_SetCR3 ||
            (nr >= VMI_CALL_SetPxE && nr <= VMI_CALL_UpdatePxELong);
 }
