@@ -224,6 +224,6 @@ def plot_script(path, summary, ratios, title):
 
 def write_svg(path, summary, ratios, title):
     script = plot_script(path, summary, ratios, title)
-    done = subprocess.run(['gnuplot'], input=script, text=True, capture_output=True, check=False)
+    done = subprocess.run(['gnuplot', '-d'], input=script, text=True, capture_output=True, check=False)
     if done.returncode or done.stderr:
         raise ReportError(f'gnuplot failed: {done.stderr.strip()}')

@@ -89,7 +89,7 @@ class Tap:
 
 def bench(*args, program=TOP / 'scripts/bench'):
     return subprocess.run([str(program), *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=120, check=False)
+                          text=True, timeout=240, check=False)
 
 
 def test_statistics(tap):
