@@ -66,6 +66,7 @@ bool vmi_init(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
                         "firmware's segment", linear, revision);
     }
     vmi->rom_address = rom;
+    vmi->rom_revision = VMI_ROM_REVISION;
     qatomic_set(&vmi->rom_linear, ok ? linear : 0);
     vmi->accel = kvm_enabled() ? VMI_ACCEL_KVM : VMI_ACCEL_TCG;
     qatomic_set(&vmi->active, ok);
@@ -104,8 +105,8 @@ static void vmi_vm_state_change(void *opaque, bool running, RunState state)
 {
     VMIPCIState *vmi = opaque;
 
-    if (!running && vmi->active) {
-        qatomic_set(&vmi->wallclock_updated, true);
+    if (!running) {
+        vmi_time_jumped(vmi);
     }
 }
 

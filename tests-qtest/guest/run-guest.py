@@ -14,29 +14,10 @@ import argparse
 import re
 import shlex
 import subprocess
-import sys
+
+from tap import Tap, check_plan
 
 DEBUG_EXIT = ['-device', 'isa-debug-exit,iobase=0xf4,iosize=4']
-POINT = re.compile(r'(not )?ok +\d+ *(.*)')
-PLAN = re.compile(r'1\.\.(\d+)')
-
-
-class Tap:
-    def __init__(self):
-        self.points = 0
-        self.failed = 0
-
-    def point(self, ok, text):
-        self.points += 1
-        self.failed += not ok
-        print(f'{"" if ok else "not "}ok {self.points} {text}', flush=True)
-
-    def fact(self, ok, text, seen=''):
-        self.point(ok, f'- {text}' + (f' # {seen}' if seen else ''))
-
-    def end(self):
-        print(f'1..{self.points}')
-        sys.exit(0 if not self.failed else 1)
 
 
 def parse_args():
@@ -79,30 +60,6 @@ def run(command, timeout):
         output, _ = process.communicate()
         status = None
     return output.decode(errors='replace').replace('\r', ''), status
-
-
-def pass_points(tap, output):
-    """Number the guest's points anew; return how many there were, failed"""
-    points = failed = 0
-    for line in output.splitlines():
-        match = POINT.fullmatch(line.rstrip())
-        if match:
-            tap.point(not match[1], match[2])
-            points += 1
-            failed += bool(match[1])
-        elif not PLAN.fullmatch(line):
-            print(f'# {line}')
-    return points, failed
-
-
-def check_plan(tap, output, boots):
-    plans = [int(plan) for plan in
-             re.findall(r'^1\.\.(\d+)$', output, re.MULTILINE)]
-    points, failed = pass_points(tap, output)
-    tap.fact(len(plans) == boots and sum(plans) == points,
-             'the guest carries out all that it plans',
-             f'{points} facts, plans {plans}')
-    return failed
 
 
 def check_expected(tap, output, expected):

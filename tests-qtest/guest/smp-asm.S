@@ -1,5 +1,5 @@
 /*
- * The smp program: where application processors start
+ * Where application processors start
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

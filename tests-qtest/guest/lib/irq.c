@@ -82,15 +82,20 @@ bool pic_pending(unsigned irq)
     return inb(port) & (1 << (irq & 7));
 }
 
+void apic_enable(void)
+{
+    apic_write(APIC_SPURIOUS, 0x100 | SPURIOUS_VECTOR);
+    apic_write(APIC_TPR, 0);
+    apic_write(APIC_LVTT, APIC_MASKED);
+}
+
 void apic_init(void)
 {
     count_vector(IOAPIC_VECTOR);
     count_vector(LVTT_VECTOR);
     count_vector(IPI_VECTOR);
     count_vector(SPURIOUS_VECTOR);
-    apic_write(APIC_SPURIOUS, 0x100 | SPURIOUS_VECTOR);
-    apic_write(APIC_TPR, 0);
-    apic_write(APIC_LVTT, APIC_MASKED);
+    apic_enable();
 }
 
 static void ioapic_write(uint8_t reg, uint32_t value)

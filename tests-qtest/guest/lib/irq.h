@@ -54,6 +54,8 @@ static inline void apic_write(uint32_t reg, uint32_t value)
 }
 
 /* The local APIC of this CPU, on, with everything in its LVT masked */
+void apic_enable(void);
+/* The same, and counting handlers for its vectors */
 void apic_init(void);
 
 /* An edge-triggered pin to a vector of this CPU */
