@@ -203,10 +203,23 @@ uint64_t rtc_seconds(void)
     return now;
 }
 
-static uint32_t pci_read(unsigned dev, unsigned fn, unsigned reg)
+uint32_t pci_read(unsigned dev, unsigned fn, unsigned reg)
 {
     outl(PCI_CONFIG, 0x80000000 | dev << 11 | fn << 8 | reg);
     return inl(PCI_CONFIG_DATA);
+}
+
+void pci_write(unsigned dev, unsigned fn, unsigned reg, uint32_t value,
+               unsigned size)
+{
+    outl(PCI_CONFIG, 0x80000000 | dev << 11 | fn << 8 | (reg & ~3));
+    if (size == 1) {
+        outb(PCI_CONFIG_DATA + (reg & 3), value);
+    } else if (size == 2) {
+        outw(PCI_CONFIG_DATA + (reg & 2), value);
+    } else {
+        outl(PCI_CONFIG_DATA, value);
+    }
 }
 
 uint16_t pm_timer_port(void)

@@ -85,6 +85,11 @@ void cmos_write(uint8_t reg, uint8_t value);
 /* Seconds since 1970, by the RTC, read at the start of a second's reading */
 uint64_t rtc_seconds(void);
 
+/* PCI configuration space of bus 0 */
+uint32_t pci_read(unsigned dev, unsigned fn, unsigned reg);
+void pci_write(unsigned dev, unsigned fn, unsigned reg, uint32_t value,
+               unsigned size);
+
 /* The ACPI PM timer's 24 bits; 0 as port means there is none */
 uint16_t pm_timer_port(void);
 uint32_t pm_timer_read(void);
