@@ -14,6 +14,7 @@ import argparse
 import re
 import shlex
 import subprocess
+import tempfile
 
 from tap import Tap, check_plan
 
@@ -33,6 +34,9 @@ def parse_args():
     parser.add_argument('--expect', action='append', default=[],
                         help='not a TAP guest: lines that must come, as '
                         'regular expressions, in this order')
+    parser.add_argument('--log', action='append', default=[],
+                        help='guest errors that QEMU must log, as regular '
+                        'expressions')
     parser.add_argument('--plans', type=int, default=1,
                         help='how often the guest boots, with a plan each')
     parser.add_argument('qemu_args', nargs='*')
@@ -76,9 +80,20 @@ def check_expected(tap, output, expected):
     return 0
 
 
+def check_log(tap, path, expected):
+    with open(path, encoding='utf-8', errors='replace') as file:
+        lines = file.read().splitlines()
+    for pattern in expected:
+        tap.fact(any(re.fullmatch(pattern, line) for line in lines),
+                 f'QEMU logs {pattern}', f'{len(lines)} lines')
+
+
 def main():
     args = parse_args()
     command = qemu_command(args)
+    log = tempfile.NamedTemporaryFile(prefix='vmi-')
+    if args.log:
+        command += ['-d', 'guest_errors', '-D', log.name]
     tap = Tap()
     output, status = run(command, args.timeout)
     if args.expect:
@@ -90,6 +105,7 @@ def main():
             f'status {status}')
     wanted = 3 if failed and args.status == 1 else args.status
     tap.fact(status == wanted, f'QEMU ends with status {wanted}', seen)
+    check_log(tap, log.name, args.log)
     if args.twice:
         again, _ = run(command, args.timeout)
         tap.fact(output == again, 'a second run prints the same')

@@ -1,7 +1,8 @@
 /*
  * Starting processors
  *
- * Arguments: cpus=N; off=smp: the device has the smp calls switched off.
+ * Arguments: cpus=N; off=smp: the device has the smp calls switched off; log:
+ * make each of the mistakes that the host logs, and nothing else.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -115,6 +116,10 @@ void guest_main(void)
         test_real_mode();
         report_end();
     }
+    if (guest_has_arg("log")) {
+        test_logged();
+        report_end();
+    }
     test_bad_states();
     for (unsigned id = 1; id < smp_cpus; id++) {
         test_start(id);
@@ -122,5 +127,6 @@ void guest_main(void)
     test_restart();
     test_ap_time();
     test_ap_alarms();
+    test_sharing();
     report_end();
 }

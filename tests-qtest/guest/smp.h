@@ -56,7 +56,9 @@ void ap_finish_run(unsigned id);
 unsigned this_cpu(void);
 
 void test_bad_states(void);
+void test_logged(void);
 void test_ap_time(void);
 void test_ap_alarms(void);
+void test_sharing(void);
 
 #endif
