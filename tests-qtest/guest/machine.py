@@ -140,6 +140,15 @@ class Machine:
         if 'error' in job:
             raise MachineError(f'{name}: {job["error"]}')
 
+    def create_image(self, path):
+        """A qcow2 image for snapshots; the nodes are "file" and "image" """
+        self.job('blockdev-create', options={
+            'driver': 'file', 'filename': path, 'size': 0})
+        self.qmp.command('blockdev-add', driver='file', filename=path,
+                         node_name='file')
+        self.job('blockdev-create', options={
+            'driver': 'qcow2', 'file': 'file', 'size': 1 << 20})
+
     def concluded_job(self):
         jobs = self.qmp.command('query-jobs')
         return jobs and jobs[0]['status'] == 'concluded' and jobs[0]

@@ -161,18 +161,13 @@ class Driver:
 
     def attach(self, machine):
         """Give the machine the image that snapshots go to"""
-        def add(driver, **options):
-            machine.qmp.command('blockdev-add', driver=driver, **options)
-
-        if not os.path.exists(self.image):
-            machine.job('blockdev-create', options={
-                'driver': 'file', 'filename': self.image, 'size': 0})
-            add('file', filename=self.image, node_name='file')
-            machine.job('blockdev-create', options={
-                'driver': 'qcow2', 'file': 'file', 'size': 1 << 20})
+        if os.path.exists(self.image):
+            machine.qmp.command('blockdev-add', driver='file',
+                                filename=self.image, node_name='file')
         else:
-            add('file', filename=self.image, node_name='file')
-        add('qcow2', file='file', node_name='image')
+            machine.create_image(self.image)
+        machine.qmp.command('blockdev-add', driver='qcow2', file='file',
+                            node_name='image')
 
     def detach(self, machine):
         machine.qmp.command('blockdev-del', node_name='image')
