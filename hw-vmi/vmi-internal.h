@@ -117,6 +117,7 @@ struct VMIPCIState {
     uint32_t rom_revision;      /* told by the ROM at VMI_Init, (B) */
 
     bool wallclock_updated;     /* (a) */
+    bool debugged;              /* (a) a debugger has set breakpoints */
     uint64_t losses;            /* (a) of all vCPUs, see vmi-mmu.c */
     uint32_t loaded_groups;     /* the source's, while state is loaded */
 };

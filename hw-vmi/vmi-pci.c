@@ -101,12 +101,33 @@ static void vmi_reset(void *opaque)
     }
 }
 
+/*
+ * A debugger's breakpoint in the ROM is for calls that are really made.  It
+ * is set on all CPUs, at the head of the list, while the machine is stopped.
+ */
+static bool vmi_has_breakpoints(void)
+{
+    CPUBreakpoint *first = QTAILQ_FIRST(&first_cpu->breakpoints);
+
+    return first && (first->flags & BP_GDB);
+}
+
+static X86InlineCall vmi_inline_unless_debugged(X86VirtualHypervisor *vhyp,
+                                                uint32_t target, uint8_t *nr)
+{
+    return qatomic_read(&VMI_PCI(vhyp)->debugged) ?
+           X86_INLINE_NONE : vmi_inline_call(vhyp, target, nr);
+}
+
 static void vmi_vm_state_change(void *opaque, bool running, RunState state)
 {
     VMIPCIState *vmi = opaque;
 
     if (!running) {
         vmi_time_jumped(vmi);
+    } else if (vmi->debugged != vmi_has_breakpoints()) {
+        qatomic_set(&vmi->debugged, !vmi->debugged);
+        vmi_flush_code();
     }
 }
 
@@ -375,7 +396,7 @@ static void vmi_pci_class_init(ObjectClass *klass, void *data)
 
     vc->hypercall = vmi_hypercall;
     vc->is_simple = vmi_hypercall_is_simple;
-    vc->inline_call = vmi_inline_call;
+    vc->inline_call = vmi_inline_unless_debugged;
     vc->startup = vmi_startup;
 }
 

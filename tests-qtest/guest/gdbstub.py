@@ -51,8 +51,9 @@ class GDB:
         try:
             self.send(packet)
             answer = self.receive()
-        except TimeoutError as error:
-            raise MachineError(f'gdb: no answer to {packet}') from error
+        except OSError as error:
+            raise MachineError(f'gdb: no answer to {packet}: {error}') \
+                from error
         if answer.startswith('E'):
             raise MachineError(f'gdb: {packet}: {answer}')
         return answer
@@ -80,6 +81,21 @@ class GDB:
     def resume(self):
         """Continue up to the next stop"""
         return self.command('c')
+
+    def resume_for(self, seconds):
+        """Continue for so long at most; return whether it stopped by itself"""
+        self.send('c')
+        self.socket.settimeout(seconds)
+        try:
+            self.receive()
+            return True
+        except TimeoutError:
+            self.socket.settimeout(PATIENCE)
+            self.socket.sendall(b'\x03')
+            self.receive()
+            return False
+        finally:
+            self.socket.settimeout(PATIENCE)
 
     def step_back(self):
         return self.command('bs')
