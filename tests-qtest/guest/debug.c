@@ -8,13 +8,10 @@
  */
 
 #include "console.h"
+#include "debug.h"
 #include "irq.h"
 #include "paging.h"
 #include "vmi.h"
-
-extern uint8_t site_cli[], site_sti[], site_counter[], site_pxe[],
-               site_pointer[];
-void debug_round(uint32_t entry, void *pxe);
 
 uint32_t debug_counter, debug_end, debug_rounds;
 
