@@ -170,6 +170,10 @@ class Console:
         with open(self.path, encoding='utf-8', errors='replace') as file:
             return file.read().replace('\r', '')
 
+    def skip(self):
+        """What is there already is not new"""
+        self.seen = len(self.text())
+
     def new_line(self, start):
         """A whole new line that starts like this, or None; once"""
         text = self.text()
