@@ -104,5 +104,6 @@ class GDB:
         return self.command('bc')
 
     def detach(self):
-        self.command('D')
+        """The guest runs on, and may end QEMU before that answers"""
+        self.send('D')
         self.socket.close()
