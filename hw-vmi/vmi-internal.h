@@ -127,8 +127,10 @@ struct VMIPCIState {
     uint32_t rom_linear;        /* where the guest runs it, (a) */
     uint8_t accel;              /* VMIAccel at VMI_Init, (B) */
     uint8_t relocated[VMI_MAX_CALLS];   /* VMIService answered last, (B) */
+    uint32_t rom_revision;      /* told by the ROM at VMI_Init, (B) */
 
     bool wallclock_updated;     /* (a) */
+    bool debugged;              /* (a) a debugger has set breakpoints */
     uint64_t losses;            /* (a) of all vCPUs, see vmi-mmu.c */
     uint32_t loaded_groups;     /* the source's, while state is loaded */
 };
@@ -279,6 +281,13 @@ void vmi_time_vcpu_init(VMIVCPU *vcpu);
  * For a vCPU that is unplugged or whose state was loaded; BQL held.
  */
 void vmi_time_vcpu_reset(VMIVCPU *vcpu);
+
+/**
+ * vmi_time_jumped: the machine was stopped, or its state loaded
+ *
+ * Wall time may have jumped, which WallclockUpdated tells the guest.
+ */
+void vmi_time_jumped(VMIPCIState *vmi);
 
 /* vmi-alarm.c */
 

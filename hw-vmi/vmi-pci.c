@@ -66,6 +66,7 @@ bool vmi_init(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
                         "firmware's segment", linear, revision);
     }
     vmi->rom_address = rom;
+    vmi->rom_revision = VMI_ROM_REVISION;
     qatomic_set(&vmi->rom_linear, ok ? linear : 0);
     vmi->accel = kvm_enabled() ? VMI_ACCEL_KVM : VMI_ACCEL_TCG;
     qatomic_set(&vmi->active, ok);
@@ -100,12 +101,26 @@ static void vmi_reset(void *opaque)
     }
 }
 
+/*
+ * A debugger's breakpoint in the ROM is for calls that are really made.  It
+ * is set on all CPUs, at the head of the list, while the machine is stopped.
+ */
+static bool vmi_has_breakpoints(void)
+{
+    CPUBreakpoint *first = QTAILQ_FIRST(&first_cpu->breakpoints);
+
+    return first && (first->flags & BP_GDB);
+}
+
 static void vmi_vm_state_change(void *opaque, bool running, RunState state)
 {
     VMIPCIState *vmi = opaque;
 
-    if (!running && vmi->active) {
-        qatomic_set(&vmi->wallclock_updated, true);
+    if (!running) {
+        vmi_time_jumped(vmi);
+    } else if (vmi->debugged != vmi_has_breakpoints()) {
+        qatomic_set(&vmi->debugged, !vmi->debugged);
+        vmi_flush_code();
     }
 }
 

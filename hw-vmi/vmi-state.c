@@ -71,10 +71,33 @@ static const VMStateDescription vmstate_vmi_vcpu = {
     }
 };
 
+/*
+ * Revision 1 goes without saying.  A QEMU that knows others sends the number,
+ * and one that does not know it refuses the guest.
+ */
+static bool vmi_revision_needed(void *opaque)
+{
+    VMIPCIState *vmi = opaque;
+
+    return vmi->active && vmi->rom_revision != 1;
+}
+
+static const VMStateDescription vmstate_vmi_revision = {
+    .name = "vmi-pci/rom-revision",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .needed = vmi_revision_needed,
+    .fields = (const VMStateField[]) {
+        VMSTATE_UINT32(rom_revision, VMIPCIState),
+        VMSTATE_END_OF_LIST()
+    }
+};
+
 static int vmi_pre_load(void *opaque)
 {
     VMIPCIState *vmi = opaque;
 
+    vmi->rom_revision = 1;
     for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
         vmi_alarm_cancel_all(&vmi->vcpu[i]);
         vmi->vcpu[i].ap_staged = false;
@@ -109,6 +132,12 @@ static bool vmi_load_valid(VMIPCIState *vmi, uint32_t groups)
                      accel == VMI_ACCEL_TCG ? "TCG" : "KVM");
         return false;
     }
+    if (vmi->active && vmi->rom_revision != VMI_ROM_REVISION) {
+        error_report("vmi-pci: the guest runs a ROM of revision %" PRIu32
+                     "; revision %d is all that is known here",
+                     vmi->rom_revision, VMI_ROM_REVISION);
+        return false;
+    }
     return true;
 }
 
@@ -123,7 +152,7 @@ static int vmi_post_load(void *opaque, int version_id)
         vmi_time_vcpu_reset(&vmi->vcpu[i]);
         vmi_alarm_restart(&vmi->vcpu[i]);
     }
-    vmi->wallclock_updated = true;
+    vmi_time_jumped(vmi);
     vmi_flush_code();
     return 0;
 }
@@ -159,5 +188,9 @@ const VMStateDescription vmstate_vmi_pci = {
         VMSTATE_STRUCT_VARRAY_POINTER_UINT32(vcpu, VMIPCIState, nr_vcpus,
                                              vmstate_vmi_vcpu, VMIVCPU),
         VMSTATE_END_OF_LIST()
+    },
+    .subsections = (const VMStateDescription * const []) {
+        &vmstate_vmi_revision,
+        NULL
     }
 };

@@ -80,6 +80,12 @@ X86HypercallResult vmi_hypercall_indirect(X86VirtualHypervisor *vhyp,
     return vmi_hypercall(vhyp, cpu, nr, true, ra);
 }
 
+/* Not with a debugger, whose breakpoints may be in the ROM. */
+static bool vmi_calls_in_place(VMIPCIState *vmi)
+{
+    return qatomic_read(&vmi->active) && !qatomic_read(&vmi->debugged);
+}
+
 /* What a call to a slot of the ROM does, if TCG can do it in place. */
 X86InlineCall vmi_inline_call(X86VirtualHypervisor *vhyp, uint32_t target,
                               uint8_t *nr)
@@ -94,7 +100,7 @@ X86InlineCall vmi_inline_call(X86VirtualHypervisor *vhyp, uint32_t target,
     uint32_t offset = target - qatomic_read(&vmi->rom_linear);
     VMIService service;
 
-    if (!qatomic_read(&vmi->active) || offset % VMI_ROM_SLOT_SIZE) {
+    if (!vmi_calls_in_place(vmi) || offset % VMI_ROM_SLOT_SIZE) {
         return X86_INLINE_NONE;
     }
     if (offset - VMI_ROM_NATIVE_SLOTS < VMI_ROM_SLOTS * VMI_ROM_SLOT_SIZE) {
@@ -122,7 +128,7 @@ uint32_t vmi_hypercall_range(X86VirtualHypervisor *vhyp, uint32_t *size)
 {
     VMIPCIState *vmi = (VMIPCIState *)vhyp;
 
-    *size = qatomic_read(&vmi->active) ? VMI_ROM_SLOTS * VMI_ROM_SLOT_SIZE : 0;
+    *size = vmi_calls_in_place(vmi) ? VMI_ROM_SLOTS * VMI_ROM_SLOT_SIZE : 0;
     return qatomic_read(&vmi->rom_linear) + VMI_ROM_VMCALL_SLOTS;
 }
 

@@ -14,6 +14,7 @@
 #include "qemu/cutils.h"
 #include "qemu/host-utils.h"
 #include "system/cpu-timers.h"
+#include "system/replay.h"
 #include "system/rtc.h"
 #include "system/system.h"
 #include "vmi-internal.h"
@@ -160,6 +161,17 @@ void vmi_time_vcpu_reset(VMIVCPU *vcpu)
     }
     vmi_time_vcpu_init(vcpu);
     vcpu->sampled_ns = 0;
+}
+
+/*
+ * With record and replay, the guest reads the clock that was recorded, and
+ * when the debugger stops the replay is not part of the record.
+ */
+void vmi_time_jumped(VMIPCIState *vmi)
+{
+    if (vmi->active && replay_mode == REPLAY_MODE_NONE) {
+        qatomic_set(&vmi->wallclock_updated, true);
+    }
 }
 
 void vmi_call_cycle_frequency(VMICall *call)

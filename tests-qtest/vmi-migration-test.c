@@ -200,6 +200,37 @@ static void test_other_accelerator(void)
     qtest_quit(load(VMI_DEVICE, "completed"));
 }
 
+/* What a later QEMU would send, whose ROM has another interface. */
+static void test_other_revision(void)
+{
+    static const uint8_t tcg[] = { 1, 0x00, 0x0c, 0xb0, 0x00,
+                                   0xc0, 0x0c, 0xb0, 0x00, 0 };
+    static const char name[] = "vmi-pci/rom-revision";
+    const size_t behind = ACTIVE + sizeof(tcg) + 128 + 1 + 4 + 58;
+    g_autofree char *state = NULL;
+    g_autoptr(GByteArray) changed = g_byte_array_new();
+    uint8_t head[] = { 5, sizeof(name) - 1 };   /* QEMU_VM_SUBSECTION */
+    uint8_t version[4] = { 0, 0, 0, 1 }, revision[4] = { 0, 0, 0, 2 };
+    uint8_t frequency[8];
+    gsize len, at;
+
+    save_with(ACTIVE, tcg, sizeof(tcg));
+    g_assert_true(g_file_get_contents(state_path, &state, &len, NULL));
+    stq_be_p(frequency, FREQUENCY);
+    at = (char *)memmem(state, len, frequency, sizeof(frequency)) - state +
+         behind;
+    g_assert_cmphex((uint8_t)state[at], ==, 0x7e);  /* the section's end */
+    g_byte_array_append(changed, (uint8_t *)state, at);
+    g_byte_array_append(changed, head, sizeof(head));
+    g_byte_array_append(changed, (const uint8_t *)name, sizeof(name) - 1);
+    g_byte_array_append(changed, version, sizeof(version));
+    g_byte_array_append(changed, revision, sizeof(revision));
+    g_byte_array_append(changed, (uint8_t *)state + at, len - at);
+    g_assert_true(g_file_set_contents(state_path, (char *)changed->data,
+                                      changed->len, NULL));
+    assert_load_refused(VMI_DEVICE, "runs a ROM of revision 2");
+}
+
 static void test_active_travels(void)
 {
     static const uint8_t tcg[] = { 1, 0x00, 0x0c, 0xb0, 0x00,
@@ -275,6 +306,9 @@ static const struct Field {
     { "expiry", 8 },
     { "period", 8 },
     { NULL }
+}, revision_fields[] = {
+    { "rom_revision", 4 },
+    { NULL }
 }, ap_fields[] = {
     { "ap_state", 90 },
     { NULL }
@@ -313,7 +347,7 @@ static void test_dump_vmstate(void)
     g_autofree char *err = NULL;
     g_autofree char *json = NULL;
     QObject *dump;
-    QDict *device, *vcpu, *alarm, *ap;
+    QDict *device, *vcpu, *alarm, *ap, *revision;
 
     g_assert_cmpint(vmi_run_qemu(&err, "-machine pc -dump-vmstate %s",
                                  state_path), ==, 0);
@@ -329,6 +363,9 @@ static void test_dump_vmstate(void)
     assert_fields(alarm, "vmi-pci/vcpu/alarm", alarm_fields, NULL);
     ap = qobject_to(QDict, qlist_peek(qdict_get_qlist(vcpu, "Subsections")));
     assert_fields(ap, "vmi-pci/vcpu/ap-state", ap_fields, NULL);
+    revision = qobject_to(QDict, qlist_peek(qdict_get_qlist(
+                   qdict_get_qdict(device, "Description"), "Subsections")));
+    assert_fields(revision, "vmi-pci/rom-revision", revision_fields, NULL);
     qobject_unref(dump);
 }
 
@@ -406,6 +443,8 @@ int main(int argc, char **argv)
                    test_bad_virtual_top);
     qtest_add_func("/vmi-migration/refused/other-accelerator",
                    test_other_accelerator);
+    qtest_add_func("/vmi-migration/refused/other-revision",
+                   test_other_revision);
     qtest_add_func("/vmi-migration/garbage-survived", test_garbage);
 
     qtest_add_func("/vmi-migration/dump-vmstate", test_dump_vmstate);

@@ -14,29 +14,11 @@ import argparse
 import re
 import shlex
 import subprocess
-import sys
+import tempfile
+
+from tap import Tap, check_plan
 
 DEBUG_EXIT = ['-device', 'isa-debug-exit,iobase=0xf4,iosize=4']
-POINT = re.compile(r'(not )?ok +\d+ *(.*)')
-PLAN = re.compile(r'1\.\.(\d+)')
-
-
-class Tap:
-    def __init__(self):
-        self.points = 0
-        self.failed = 0
-
-    def point(self, ok, text):
-        self.points += 1
-        self.failed += not ok
-        print(f'{"" if ok else "not "}ok {self.points} {text}', flush=True)
-
-    def fact(self, ok, text, seen=''):
-        self.point(ok, f'- {text}' + (f' # {seen}' if seen else ''))
-
-    def end(self):
-        print(f'1..{self.points}')
-        sys.exit(0 if not self.failed else 1)
 
 
 def parse_args():
@@ -52,6 +34,9 @@ def parse_args():
     parser.add_argument('--expect', action='append', default=[],
                         help='not a TAP guest: lines that must come, as '
                         'regular expressions, in this order')
+    parser.add_argument('--log', action='append', default=[],
+                        help='guest errors that QEMU must log, as regular '
+                        'expressions')
     parser.add_argument('--plans', type=int, default=1,
                         help='how often the guest boots, with a plan each')
     parser.add_argument('qemu_args', nargs='*')
@@ -81,30 +66,6 @@ def run(command, timeout):
     return output.decode(errors='replace').replace('\r', ''), status
 
 
-def pass_points(tap, output):
-    """Number the guest's points anew; return how many there were, failed"""
-    points = failed = 0
-    for line in output.splitlines():
-        match = POINT.fullmatch(line.rstrip())
-        if match:
-            tap.point(not match[1], match[2])
-            points += 1
-            failed += bool(match[1])
-        elif not PLAN.fullmatch(line):
-            print(f'# {line}')
-    return points, failed
-
-
-def check_plan(tap, output, boots):
-    plans = [int(plan) for plan in
-             re.findall(r'^1\.\.(\d+)$', output, re.MULTILINE)]
-    points, failed = pass_points(tap, output)
-    tap.fact(len(plans) == boots and sum(plans) == points,
-             'the guest carries out all that it plans',
-             f'{points} facts, plans {plans}')
-    return failed
-
-
 def check_expected(tap, output, expected):
     lines = output.splitlines()
     for line in lines:
@@ -119,9 +80,20 @@ def check_expected(tap, output, expected):
     return 0
 
 
+def check_log(tap, path, expected):
+    with open(path, encoding='utf-8', errors='replace') as file:
+        lines = file.read().splitlines()
+    for pattern in expected:
+        tap.fact(any(re.fullmatch(pattern, line) for line in lines),
+                 f'QEMU logs {pattern}', f'{len(lines)} lines')
+
+
 def main():
     args = parse_args()
     command = qemu_command(args)
+    log = tempfile.NamedTemporaryFile(prefix='vmi-')
+    if args.log:
+        command += ['-d', 'guest_errors', '-D', log.name]
     tap = Tap()
     output, status = run(command, args.timeout)
     if args.expect:
@@ -133,6 +105,7 @@ def main():
             f'status {status}')
     wanted = 3 if failed and args.status == 1 else args.status
     tap.fact(status == wanted, f'QEMU ends with status {wanted}', seen)
+    check_log(tap, log.name, args.log)
     if args.twice:
         again, _ = run(command, args.timeout)
         tap.fact(output == again, 'a second run prints the same')

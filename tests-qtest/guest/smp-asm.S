@@ -1,5 +1,5 @@
 /*
- * The smp program: where application processors start
+ * Where application processors start
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -56,7 +56,7 @@ ap_entry:
 real_mode_code:
         mov     %cs, %ax
         mov     %ax, %ds
-        incl    0x800
+        lock incl 0x800
 1:      cli
         hlt
         jmp     1b

@@ -92,6 +92,19 @@ static void test_bad_pointers(void)
     expect_on("bad pointers");
 }
 
+/* Few enough that the host logs all of them */
+void test_logged(void)
+{
+    VMIAPState bad = ap_good_state(1);
+
+    bad.cs = 0;
+    expect_off(&bad, "a null CS");
+    bad.cr0 = 0;
+    expect_off(&bad, "CR0 of 0");
+    expect_off((void *)0xd8000000, "a state that is not mapped");
+    ap_set_state(&bad, 77);
+}
+
 void test_bad_states(void)
 {
     VMIAPState good = ap_good_state(1);

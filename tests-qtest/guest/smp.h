@@ -1,5 +1,5 @@
 /*
- * The smp program: what its files share
+ * Programs with several processors: what their files share
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -46,6 +46,7 @@ void ap_boot(unsigned id, const void *state, SendBy by);
 /* Whether an AP started since the count was @before; waits, or a little */
 bool ap_wait(uint32_t before);
 bool ap_stays_off(uint32_t before);
+uint32_t real_mode_count(void); /* processors that ran real_mode_code */
 
 /* Let a started AP call a function, and wait until it has; or do not wait. */
 void ap_run(unsigned id, void (*fn)(void));
@@ -55,7 +56,9 @@ void ap_finish_run(unsigned id);
 unsigned this_cpu(void);
 
 void test_bad_states(void);
+void test_logged(void);
 void test_ap_time(void);
 void test_ap_alarms(void);
+void test_sharing(void);
 
 #endif

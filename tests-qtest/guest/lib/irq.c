@@ -82,15 +82,20 @@ bool pic_pending(unsigned irq)
     return inb(port) & (1 << (irq & 7));
 }
 
+void apic_enable(void)
+{
+    apic_write(APIC_SPURIOUS, 0x100 | SPURIOUS_VECTOR);
+    apic_write(APIC_TPR, 0);
+    apic_write(APIC_LVTT, APIC_MASKED);
+}
+
 void apic_init(void)
 {
     count_vector(IOAPIC_VECTOR);
     count_vector(LVTT_VECTOR);
     count_vector(IPI_VECTOR);
     count_vector(SPURIOUS_VECTOR);
-    apic_write(APIC_SPURIOUS, 0x100 | SPURIOUS_VECTOR);
-    apic_write(APIC_TPR, 0);
-    apic_write(APIC_LVTT, APIC_MASKED);
+    apic_enable();
 }
 
 static void ioapic_write(uint8_t reg, uint32_t value)
@@ -198,10 +203,23 @@ uint64_t rtc_seconds(void)
     return now;
 }
 
-static uint32_t pci_read(unsigned dev, unsigned fn, unsigned reg)
+uint32_t pci_read(unsigned dev, unsigned fn, unsigned reg)
 {
     outl(PCI_CONFIG, 0x80000000 | dev << 11 | fn << 8 | reg);
     return inl(PCI_CONFIG_DATA);
+}
+
+void pci_write(unsigned dev, unsigned fn, unsigned reg, uint32_t value,
+               unsigned size)
+{
+    outl(PCI_CONFIG, 0x80000000 | dev << 11 | fn << 8 | (reg & ~3));
+    if (size == 1) {
+        outb(PCI_CONFIG_DATA + (reg & 3), value);
+    } else if (size == 2) {
+        outw(PCI_CONFIG_DATA + (reg & 2), value);
+    } else {
+        outl(PCI_CONFIG_DATA, value);
+    }
 }
 
 uint16_t pm_timer_port(void)

@@ -54,6 +54,8 @@ static inline void apic_write(uint32_t reg, uint32_t value)
 }
 
 /* The local APIC of this CPU, on, with everything in its LVT masked */
+void apic_enable(void);
+/* The same, and counting handlers for its vectors */
 void apic_init(void);
 
 /* An edge-triggered pin to a vector of this CPU */
@@ -82,6 +84,11 @@ uint8_t cmos_read(uint8_t reg);
 void cmos_write(uint8_t reg, uint8_t value);
 /* Seconds since 1970, by the RTC, read at the start of a second's reading */
 uint64_t rtc_seconds(void);
+
+/* PCI configuration space of bus 0 */
+uint32_t pci_read(unsigned dev, unsigned fn, unsigned reg);
+void pci_write(unsigned dev, unsigned fn, unsigned reg, uint32_t value,
+               unsigned size);
 
 /* The ACPI PM timer's 24 bits; 0 as port means there is none */
 uint16_t pm_timer_port(void);

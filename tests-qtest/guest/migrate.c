@@ -1,0 +1,312 @@
+/*
+ * Migration and snapshots, seen from inside
+ *
+ * The host moves this program from one QEMU to another, again and again, and
+ * waits each time for the line "# round N".  WallclockUpdated tells that it
+ * has happened.  A round is of one of three kinds, in turn:
+ *   running  interrupts on, alarms armed on all CPUs
+ *   held     interrupts off on CPU 0, whose alarms have expired already
+ *   staged   CPU 1 stopped by INIT, its next state given; the others running
+ *
+ * Arguments: rounds=N; cpus=N; swap: the one-shot alarms come as IRQ 0 and
+ * the periodic ones by LVTT; old-rom: call a slot that only the ROM of the
+ * first QEMU has.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "migrate.h"
+
+/* In the ROM that the first QEMU has, this number's slot returns the mark. */
+#define OLD_ROM_CALL 49
+#define OLD_ROM_MARK 0x01d401d4
+
+unsigned round_number;
+
+static const char *facts[FACTS] = {
+    [FREQUENCY] = "the cycle frequency stays",
+    [REAL] = "real time never goes back, on any CPU",
+    [AVAILABLE] = "available and stolen time never go back",
+    [SUM] = "available and stolen time are no more than real time",
+    [WALL] = "wall time goes on",
+    [UPDATED] = "WallclockUpdated is 1 once a round",
+    [LAZY] = "what was written in lazy mode is there when it ends",
+    [EARLY] = "no alarm is early",
+    [LOST] = "no alarm is lost",
+    [DOUBLED] = "no alarm comes twice",
+    [HELD] = "an expired alarm waits for its CPU to allow interrupts",
+    [STARTED] = "a CPU starts with the state given before",
+    [OLD_ROM] = "the ROM is the first QEMU's",
+};
+static struct {
+    uint32_t checked, failed, round;
+} seen[FACTS];
+
+static uint32_t lock;
+static uint64_t last_real, frequency;
+static uint64_t last_available[MAX_CPUS], last_stolen[MAX_CPUS];
+static uint32_t updates;
+
+uint32_t lock_irq(void)
+{
+    uint32_t flags = read_eflags();
+
+    cli();
+    while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE)) {
+        cpu_pause();
+    }
+    return flags;
+}
+
+void unlock_irq(uint32_t flags)
+{
+    __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
+    write_eflags(flags);
+}
+
+void check(Fact fact, bool ok)
+{
+    uint32_t flags = lock_irq();
+
+    seen[fact].checked++;
+    if (!ok && !seen[fact].failed++) {
+        seen[fact].round = round_number;
+    }
+    unlock_irq(flags);
+}
+
+/* A call site as a kernel's: call rel32 */
+static uint64_t patched_real(void)
+{
+    uint32_t eax = VMI_CYCLES_REAL, edx;
+
+    asm volatile(".globl patched_site\n"
+                 "patched_site: .byte 0xe8; .long 0"
+                 : "+a"(eax), "=d"(edx) : : "ecx", "cc", "memory");
+    return (uint64_t)edx << 32 | eax;
+}
+
+uint64_t check_time(void)
+{
+    unsigned id = this_cpu();
+    uint64_t available, stolen, real;
+    uint32_t flags = lock_irq();
+    bool back, less, more;
+
+    stolen = vmi_counter(VMI_CYCLES_STOLEN);
+    available = vmi_counter(VMI_CYCLES_AVAILABLE);
+    real = patched_real();
+    back = real < last_real;
+    less = available < last_available[id] || stolen < last_stolen[id];
+    more = available + stolen > real;
+    last_real = real;
+    last_available[id] = available;
+    last_stolen[id] = stolen;
+    unlock_irq(flags);
+    check(REAL, !back);
+    check(AVAILABLE, !less);
+    check(SUM, !more);
+    return real;
+}
+
+static void set_lazy(uint32_t mode)
+{
+    if (vmi_type[VMI_CALL_SetLazyMode] != VMI_RELOCATION_NONE) {
+        vmi_call(VMI_CALL_SetLazyMode, mode, 0, 0, 0, 0);
+    }
+}
+
+static void lazy_begin(uint32_t *page)
+{
+    uint32_t entry = (uint32_t)page | PTE_PRESENT | PTE_WRITE;
+    uint32_t flags = PLAY_BASE | VMI_PAGE_CURRENT_AS | VMI_PAGE_DEFER |
+                     VMI_PAGE_PT;
+
+    set_lazy(VMI_LAZY_MMU);
+    *page = round_number;
+    if (paging_mode() == PAGING_PAE) {
+        vmi_call(VMI_CALL_SetPxELong, entry, 0,
+                 (uint32_t)paging_entry(PLAY_BASE), flags, 0);
+    } else {
+        vmi_call(VMI_CALL_SetPxE, entry, (uint32_t)paging_entry(PLAY_BASE),
+                 flags, 0, 0);
+    }
+}
+
+static void lazy_end(void)
+{
+    set_lazy(VMI_LAZY_NONE);
+    vmi_call(VMI_CALL_FlushTLB, VMI_FLUSH_TLB, 0, 0, 0, 0);
+    check(LAZY, AT(uint32_t, PLAY_BASE) == round_number);
+}
+
+static void check_old_rom(void)
+{
+    uint32_t slot = (uint32_t)vmi_rom + VMI_ROM_NATIVE_SLOTS +
+                    OLD_ROM_CALL * VMI_ROM_SLOT_SIZE;
+
+    if (guest_has_arg("old-rom")) {
+        check(OLD_ROM, (uint32_t)vmi_do_call(slot, 0, 0, 0, 0, 0) ==
+                       OLD_ROM_MARK);
+    }
+}
+
+static void check_rest(uint64_t wall)
+{
+    uint64_t now = vmi_call(VMI_CALL_GetWallclockTime, 0, 0, 0, 0, 0);
+
+    check(WALL, now >= wall);
+    check(FREQUENCY, vmi_frequency() == frequency);
+    check_old_rom();
+}
+
+static void wait_for_host(const char *kind)
+{
+    uint32_t before = updates;
+    uint64_t wall = vmi_call(VMI_CALL_GetWallclockTime, 0, 0, 0, 0, 0);
+
+    printf("# round %u, %s\n", round_number, kind);
+    do {
+        check_time();
+        check_shots();
+        updates += vmi_call(VMI_CALL_WallclockUpdated, 0, 0, 0, 0, 0);
+    } while (updates == before);
+    check_rest(wall);
+}
+
+/* The host sees to it that this much happens only once in a round. */
+static void expect_no_update(void)
+{
+    uint32_t more = 0;
+
+    for (unsigned i = 0; i < 20; i++) {
+        delay_ms(1);
+        check_time();
+        more += vmi_call(VMI_CALL_WallclockUpdated, 0, 0, 0, 0, 0);
+    }
+    check(UPDATED, !more);
+}
+
+static void running_round(void)
+{
+    alarms_start();
+    wait_for_host("running");
+    expect_no_update();
+    alarms_stop();
+}
+
+static void held_round(void)
+{
+    alarms_hold();
+    wait_for_host("held");
+    alarms_release();
+    expect_no_update();
+}
+
+static void staged_round(void)
+{
+    VMIAPState state = ap_good_state(1);
+    uint32_t before = ap_started;
+    bool ok;
+
+    state.eax = 0x57a60000 + round_number;
+    ap_send(1, ICR_INIT, SEND_OFFSET);
+    ap_set_state(&state, 1);
+    memset(&state, 0xff, sizeof(state));
+    alarms_start();
+    wait_for_host("staged");
+    ap_send(1, ICR_STARTUP | REAL_MODE_PAGE, SEND_OFFSET);
+    ap_send(1, ICR_STARTUP | REAL_MODE_PAGE, SEND_OFFSET);
+    ok = ap_wait(before);
+    check(STARTED, ok && ap_seen.eax == 0x57a60000 + round_number);
+    if (!ok) {
+        printf("Bail out! CPU 1 does not start\n");
+        guest_exit(false);
+    }
+    expect_no_update();
+    alarms_stop();
+}
+
+static bool aps_run;
+
+static void ap_loop(void)
+{
+    alarms_start();
+    while (READ_ONCE(aps_run)) {
+        check_time();
+        check_shots();
+    }
+    alarms_stop();
+}
+
+static void one_round(void)
+{
+    static uint32_t page[2][PAGE_SIZE / 4] __attribute__((aligned(PAGE_SIZE)));
+    unsigned kind = round_number % 3, first = kind == 2 ? 2 : 1;
+
+    lazy_begin(page[round_number % 2]);
+    aps_run = true;
+    for (unsigned id = first; id < smp_cpus; id++) {
+        ap_start_run(id, ap_loop);
+    }
+    switch (kind) {
+    case 0:
+        held_round();
+        break;
+    case 2:
+        if (smp_cpus > 1) {
+            staged_round();
+            break;
+        }
+        /* fall through */
+    default:
+        running_round();
+        break;
+    }
+    aps_run = false;
+    for (unsigned id = first; id < smp_cpus; id++) {
+        ap_finish_run(id);
+    }
+    lazy_end();
+}
+
+static void start_aps(void)
+{
+    for (unsigned id = 1; id < smp_cpus; id++) {
+        VMIAPState state = ap_good_state(id);
+        uint32_t before = ap_started;
+
+        ap_boot(id, &state, SEND_OFFSET);
+        if (!ap_wait(before)) {
+            report(false, text("CPU %u starts", id), "no");
+            report_end();
+        }
+    }
+}
+
+void guest_main(void)
+{
+    unsigned rounds = guest_arg_number("rounds", 1);
+
+    vmi_setup();
+    smp_cpus = guest_arg_number("cpus", 1);
+    frequency = vmi_frequency();
+    vmi_patch_call(patched_site, vmi_address[VMI_CALL_GetCycleCounter]);
+    alarms_init(guest_has_arg("swap"));
+    start_aps();
+    check_old_rom();
+    while (round_number < rounds) {
+        round_number++;
+        one_round();
+    }
+    check(UPDATED, updates == rounds);
+    alarms_report();
+    for (Fact fact = 0; fact < FACTS; fact++) {
+        if (seen[fact].checked) {
+            report(!seen[fact].failed, facts[fact],
+                   "checked %u times, failed %u, first in round %u",
+                   seen[fact].checked, seen[fact].failed, seen[fact].round);
+        }
+    }
+    report_end();
+}

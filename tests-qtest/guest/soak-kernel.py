@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+#
+# Move a real kernel under load from one QEMU to another, again and again.
+#
+# Not part of ./vmi test: bring a kernel, and an initrd that puts load on it and
+# prints a line "TICK <monotonic> <realtime> [...]" a second, in seconds.
+#
+# usage: soak-kernel.py --qemu QEMU --kernel FILE --initrd FILE [OPTIONS]
+#                       -- QEMU-ARGS
+#
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+import argparse
+import re
+import tempfile
+import time
+
+from machine import Console, MachineError
+from mover import Mover
+from tap import Tap
+
+TICK = re.compile(r'TICK (\d+\.\d+) (\d+\.\d+)')
+BAD = ('BUG|Oops|WARNING|Call Trace|[Pp]anic|lockup|stall|unstable|segfault|'
+       'LOADERR')
+
+
+def parse_args():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--qemu', required=True)
+    parser.add_argument('--kernel', required=True)
+    parser.add_argument('--initrd', required=True)
+    parser.add_argument('--append', default='console=ttyS0')
+    parser.add_argument('--moves', type=int, default=20)
+    parser.add_argument('--ways', default='unix',
+                        help='separated by commas, taken by turns: '
+                        + ', '.join(Mover.WAYS))
+    parser.add_argument('--ticks', type=int, default=3,
+                        help='how many to wait for between moves')
+    parser.add_argument('--bad', default=BAD,
+                        help='lines that must not come, as a regular '
+                        'expression')
+    parser.add_argument('qemu_args', nargs='*')
+    return parser.parse_args()
+
+
+class Soak(Mover):
+    def __init__(self, args, directory):
+        self.args = args
+        self.console = Console(directory)
+        self.drift = []         # guest's seconds more than the host's
+        self.behind = []        # wall time, the host's less the guest's
+        self.back = 0           # how often monotonic time went back
+        self.last = 0.0
+        super().__init__(
+            directory,
+            [args.qemu, '-m', '256M', '-display', 'none', '-nodefaults',
+             *self.console.args(), '-kernel', args.kernel, '-initrd',
+             args.initrd, '-append', args.append, *args.qemu_args],
+            ['-device', 'vmi-pci'], ['-device', 'vmi-pci'])
+
+    def tick(self):
+        """Wait for one; return the guest's and the host's time"""
+        line = self.console.wait_line('TICK', self.machine)
+        if line is None:
+            raise MachineError('the guest is gone')
+        match = TICK.match(line)
+        guest = float(match[1])
+        self.back += guest < self.last
+        self.last = guest
+        self.behind.append(time.time() - float(match[2]))
+        return guest, time.monotonic()
+
+    def run_on(self):
+        """Of some ticks, compare the guest's clock with the host's"""
+        self.tick()
+        guest, host = self.tick()
+        for _ in range(self.args.ticks):
+            guest_end, host_end = self.tick()
+        self.drift.append((guest_end - guest) - (host_end - host))
+
+    def soak(self, tap):
+        ways = self.args.ways.split(',')
+        moves = 0
+        self.run_on()
+        while moves < self.args.moves:
+            way = ways[moves % len(ways)]
+            self.move(way)
+            if way == 'loadvm':
+                # The guest is where it was; so is what it prints.
+                self.console.skip()
+                self.last = 0.0
+            moves += 1
+            self.run_on()
+            print(f'# {moves}: {way}, guest at {self.last:.1f} s', flush=True)
+        tap.fact(True, f'the guest was moved {moves} times by '
+                 f'{", ".join(ways)}')
+        for way, reason in self.skipped.items():
+            tap.point(True, f'- migration by {way} # SKIP {reason}')
+
+    def judge(self, tap):
+        # How it boots is not the question here
+        text = self.console.text()
+        text = text[max(text.find('TICK'), 0):]
+        bad = [line for line in text.splitlines()
+               if re.search(self.args.bad, line)]
+        tap.fact(not bad, 'the console is clean from the first TICK on',
+                 f'{len(text.splitlines())} lines')
+        for line in bad[:20]:
+            print(f'# {line}')
+        tap.fact(not self.back, "the guest's clock never goes back",
+                 f'{self.back} times')
+        worst = max(self.drift, key=abs, default=0)
+        tap.fact(abs(worst) < 1, "the guest's clock keeps the host's pace "
+                 'between moves', f'at most {worst:+.3f} s in {self.args.ticks}'
+                 f' ticks, {sum(self.drift):+.3f} s in all')
+        print(f'# wall time behind the host by {self.behind[0]:.3f} s at first,'
+              f' {self.behind[-1]:.3f} s in the end')
+
+
+def main():
+    args = parse_args()
+    tap = Tap()
+    with tempfile.TemporaryDirectory(prefix='vmi-') as directory:
+        soak = Soak(args, directory)
+        try:
+            soak.soak(tap)
+            soak.judge(tap)
+        except MachineError as error:
+            tap.fact(False, 'the guest can be moved', str(error))
+            for line in soak.console.text().splitlines()[-40:]:
+                print(f'# output: {line}')
+        finally:
+            soak.machine.kill()
+    tap.end()
+
+
+main()
