@@ -6,7 +6,7 @@
 # QEMU ended is a test point of its own, so that a hang, a crash or a missing
 # plan is a failure, which shows the command line and the end of the output.
 #
-# usage: run-guest.py --qemu QEMU --guest FILE [OPTIONS] -- QEMU-ARGS
+# usage: run_guest.py --qemu QEMU --guest FILE [OPTIONS] -- QEMU-ARGS
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
@@ -119,11 +119,8 @@ def check_expected(tap, output, expected):
     return 0
 
 
-def main():
-    args = parse_args()
-    command = qemu_command(args)
-    tap = Tap()
-    output, status = run(command, args.timeout)
+def judge(tap, args, output, status):
+    """Report what a guest printed, and how QEMU ended: None is a timeout"""
     if args.expect:
         failed = check_expected(tap, output, args.expect)
     else:
@@ -133,6 +130,14 @@ def main():
             f'status {status}')
     wanted = 3 if failed and args.status == 1 else args.status
     tap.fact(status == wanted, f'QEMU ends with status {wanted}', seen)
+
+
+def main():
+    args = parse_args()
+    command = qemu_command(args)
+    tap = Tap()
+    output, status = run(command, args.timeout)
+    judge(tap, args, output, status)
     if args.twice:
         again, _ = run(command, args.timeout)
         tap.fact(output == again, 'a second run prints the same')
@@ -147,4 +152,5 @@ def main():
     tap.end()
 
 
-main()
+if __name__ == '__main__':
+    main()
