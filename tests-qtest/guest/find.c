@@ -197,6 +197,11 @@ void guest_main(void)
     test_header();
     test_pcir();
     test_strings();
-    test_write_protected();
+    if (guest_has_arg("kvm")) {
+        report_skip("a store does not change the ROM",
+                    "KVM makes it an exit, and QEMU carries it out");
+    } else {
+        test_write_protected();
+    }
     report_end();
 }

@@ -41,7 +41,7 @@ static void report_state(const IretMethod *method, const IretTest *t,
 {
     const Frame *f = &trap_frame;
 
-    if (method->call) {
+    if (method->call && !vmi_under_kvm()) {
         report(f->eip == (uint32_t)method->code,
                text("EIP is the call for %s, by %s", what, method->name),
                "0x%x, call at 0x%x", f->eip, (uint32_t)method->code);
@@ -145,6 +145,9 @@ static void test_absent_stack(const IretMethod *method)
 void test_faults(void)
 {
     for (unsigned i = 0; i < iret_method_count; i++) {
+        if (vmi_under_kvm() && !iret_methods[i].call) {
+            continue;
+        }
         test_selectors(&iret_methods[i]);
         if (paging_mode() != PAGING_OFF) {
             test_absent_stack(&iret_methods[i]);

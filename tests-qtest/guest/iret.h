@@ -57,6 +57,9 @@ extern uint8_t iret_sysenter_entry[];
 
 #define FRAME_FLAGS (EFLAGS_ONE | EFLAGS_CF | EFLAGS_SF | EFLAGS_DF)
 
+/* Why some facts are for TCG alone */
+#define IRET_BY_CALL_ONLY "under KVM, the ROM's IRET is for calls only"
+
 void test_faults(void);
 void test_sysexit(void);
 

@@ -29,9 +29,13 @@ static void check_clean(const char *after)
                 (uint32_t)vmi_rom)) {
         report_end();
     }
-    vector = trap(vmcall, NULL);
-    report(vector == VECTOR_UD, text("VMCALL is #UD after %s", after),
-           "vector %d", vector);
+    if (vmi_under_kvm()) {
+        report_skip(text("VMCALL is #UD after %s", after), VMCALL_IS_KVMS);
+    } else {
+        vector = trap(vmcall, NULL);
+        report(vector == VECTOR_UD, text("VMCALL is #UD after %s", after),
+               "vector %d", vector);
+    }
     for (unsigned nr = 0; nr < VMI_MAX_CALLS; nr++) {
         uint32_t address, edx;
 

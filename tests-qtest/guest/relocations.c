@@ -29,7 +29,7 @@ static uint8_t expected_type(unsigned nr)
     const CallInfo *info = &vmi_calls[nr];
 
     return !info->name || group_off(info->group) ? VMI_RELOCATION_NONE :
-                                                   info->type;
+                                                   vmi_expected_type(nr);
 }
 
 static void test_number(unsigned nr)

@@ -17,6 +17,10 @@ enum {
     VGA_BRIGHT = 8,
 };
 
+/*
+ * Print on isa-debugcon if that is there, where a line costs one exit, or else
+ * on the serial line.
+ */
 void console_init(void);
 
 /* From now on, also show what is printed on the VGA text screen. */

@@ -26,8 +26,8 @@ const CallInfo vmi_calls[VMI_MAX_CALLS] = {
         .group = #grp,                                           \
         .args = words,                                           \
         .stack = on_stack,                                       \
-        .type = TYPE_ ## tcg,                                    \
-        .host = IN_HOST_ ## tcg,                                 \
+        .type = { TYPE_ ## tcg, TYPE_ ## kvm },                  \
+        .host = { IN_HOST_ ## tcg, IN_HOST_ ## kvm },            \
     },
 #include "vmi-calls.h.inc"
 };
@@ -35,6 +35,21 @@ const CallInfo vmi_calls[VMI_MAX_CALLS] = {
 uint8_t *vmi_rom;
 uint32_t vmi_address[VMI_MAX_CALLS];
 uint8_t vmi_type[VMI_MAX_CALLS];
+
+bool vmi_under_kvm(void)
+{
+    return guest_has_arg("kvm");
+}
+
+uint8_t vmi_expected_type(unsigned nr)
+{
+    return vmi_calls[nr].type[vmi_under_kvm()];
+}
+
+bool vmi_host_serves(unsigned nr)
+{
+    return vmi_calls[nr].host[vmi_under_kvm()];
+}
 
 bool vmi_find(void)
 {

@@ -14,12 +14,22 @@ typedef struct CallInfo {
     const char *name;           /* NULL: unassigned */
     const char *group;          /* "CPU", "IRQ"... */
     uint8_t args, stack;
-    uint8_t type;               /* VMI_RELOCATION_*, as the table says */
-    bool host;                  /* a call into the device, under TCG */
+    uint8_t type[2];            /* VMI_RELOCATION_*, under TCG and KVM */
+    bool host[2];               /* a call into the device */
 } CallInfo;
 
 /* By call number: vmi-calls.h.inc */
 extern const CallInfo vmi_calls[VMI_MAX_CALLS];
+
+/* As the command line says, by the word "kvm"; else under TCG */
+bool vmi_under_kvm(void);
+
+/* What the table says for a number below VMI_MAX_CALLS, here */
+uint8_t vmi_expected_type(unsigned nr);
+bool vmi_host_serves(unsigned nr);
+
+/* Why a test of VMCALL is skipped */
+#define VMCALL_IS_KVMS "VMCALL is a hypercall of KVM's own"
 
 /* The ROM, as the guest sees it now; NULL before vmi_find() */
 extern uint8_t *vmi_rom;

@@ -6,7 +6,7 @@
 # QEMU ended is a test point of its own, so that a hang, a crash or a missing
 # plan is a failure, which shows the command line and the end of the output.
 #
-# usage: run-guest.py --qemu QEMU --guest FILE [OPTIONS] -- QEMU-ARGS
+# usage: run_guest.py --qemu QEMU --guest FILE [OPTIONS] -- QEMU-ARGS
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
@@ -88,14 +88,8 @@ def check_log(tap, path, expected):
                  f'QEMU logs {pattern}', f'{len(lines)} lines')
 
 
-def main():
-    args = parse_args()
-    command = qemu_command(args)
-    log = tempfile.NamedTemporaryFile(prefix='vmi-')
-    if args.log:
-        command += ['-d', 'guest_errors', '-D', log.name]
-    tap = Tap()
-    output, status = run(command, args.timeout)
+def judge(tap, args, output, status):
+    """Report what a guest printed, and how QEMU ended: None is a timeout"""
     if args.expect:
         failed = check_expected(tap, output, args.expect)
     else:
@@ -105,6 +99,17 @@ def main():
             f'status {status}')
     wanted = 3 if failed and args.status == 1 else args.status
     tap.fact(status == wanted, f'QEMU ends with status {wanted}', seen)
+
+
+def main():
+    args = parse_args()
+    command = qemu_command(args)
+    log = tempfile.NamedTemporaryFile(prefix='vmi-')
+    if args.log:
+        command += ['-d', 'guest_errors', '-D', log.name]
+    tap = Tap()
+    output, status = run(command, args.timeout)
+    judge(tap, args, output, status)
     check_log(tap, log.name, args.log)
     if args.twice:
         again, _ = run(command, args.timeout)
@@ -120,4 +125,5 @@ def main():
     tap.end()
 
 
-main()
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,69 @@
+"""The guest programs that run under KVM, and how.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import dataclasses
+
+DEVICE = 'vmi-pci,cycle-frequency=1000000000'
+TWO_CPUS = ['-smp', '2']
+NO_APIC = ['-cpu', 'qemu32,-apic']          # QEMU has no local APIC of its own for KVM
+
+
+@dataclasses.dataclass
+class Guest:
+    """What run_guest.judge() needs, too"""
+    name: str
+    program: str
+    append: str = ''
+    irqchip: str = 'on'
+    device: str = DEVICE
+    qemu: list = dataclasses.field(default_factory=list)
+    status: int = 1
+    plans: int = 1
+    expect: list = dataclasses.field(default_factory=list)
+    timeout: float = 90
+
+    def command(self, qemu, guest):
+        return [qemu, '-accel', f'kvm,kernel-irqchip={self.irqchip}', '-nodefaults', '-vga', 'none', '-m', '64',
+                '-display', 'none', '-chardev', 'stdio,id=console',
+                # A string of output is one exit, where the serial line has several for each byte
+                '-device', 'isa-debugcon,iobase=0xe9,chardev=console',
+                '-device', 'isa-debug-exit,iobase=0xf4,iosize=4', '-device', self.device,
+                '-kernel', guest, '-append', f'kvm {self.append}'.strip(), *self.qemu]
+
+
+DEMO = [r'VMI: Found VMware, Inc[.] Hypervisor OPROM, API version 3[.]0, ROM version 1[.]0',
+        r'Reserving virtual address space above 0xfc000000',
+        r'Booting paravirtualized kernel on vmi',
+        r'vmi: registering clock event vmi-timer[.] mult=11854634 shift=22',
+        r'vmi: registering clock source khz=2826365',
+        *(rf'vmi-timer tick +{i} +real [0-9]+ us, .*' for i in range(1, 11)),
+        r'entered user mode by VMI IRET, left by int 0x80: CS was 0x1b',
+        r'entered user mode by VMI SYSEXIT, left by SYSENTER: CS was 0x1b',
+        r'touched 0xd0005000: 1 page fault, served by SetPxE',
+        r'asleep in Halt for 500 ms: 1 wake-up, 1 tick',
+        r'VMI demo guest: all done, [0-9]+ ticks on vmi-timer']
+
+# The long ones first, for two run at a time
+GUESTS = [
+    Guest('reboot', 'reboot', plans=4),
+    Guest('iret', 'iret', 'paging32'),
+    Guest('iret-pae', 'iret', 'pae'),
+    *(Guest(f'alarm-{route}-{irqchip}', 'alarm', route + append, irqchip)
+      for irqchip in ('on', 'split') for route, append in (('pic', ''), ('ioapic', ' pae'), ('lvtt', ' paging32'))),
+    Guest('demo', 'demo', device='vmi-pci,cycle-frequency=2826365000', expect=DEMO),
+    Guest('demo-split', 'demo', irqchip='split', device='vmi-pci,cycle-frequency=2826365000', expect=DEMO),
+    Guest('demo-off', 'demo', irqchip='off', device='vmi-pci,cycle-frequency=2826365000', expect=DEMO, qemu=NO_APIC),
+    Guest('smp-off', 'smp', 'paging32 cpus=2 off=smp', device='vmi-pci,smp=off', qemu=TWO_CPUS),
+    Guest('calls', 'calls', 'paging32'),
+    Guest('calls-pae', 'calls', 'pae'),
+    Guest('init', 'init'),
+    Guest('find', 'find', 'vga', qemu=['-vga', 'std']),
+    Guest('relocations', 'relocations'),
+    Guest('relocations-all-off', 'relocations', 'off=cpu off=irq off=mmu off=smp off=timer off=lazy',
+          device='vmi-pci,cpu=off,irq=off,mmu=off,smp=off,timer=off,lazy=off'),
+    Guest('spaces', 'spaces', 'paging32'),
+    Guest('spaces-pae', 'spaces', 'pae'),
+    Guest('shutdown', 'shutdown', status=0),
+]

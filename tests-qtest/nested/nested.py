@@ -1,0 +1,178 @@
+"""A Linux with kvm-amd under TCG, in which commands run QEMU with KVM.
+
+The machine is an EPYC of TCG, the kernel Debian's. Its initial RAM disk has QEMU, the libraries and firmware that
+QEMU needs, the guests, and a list of commands. It reports on its second serial line. It has one processor: with
+two, TCG 10.0 lets guests under SVM fail at random.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import pathlib
+import re
+import shlex
+import subprocess
+import tempfile
+import time
+
+MODULES = ['kvm-amd']
+FIRMWARE = ['bios-256k.bin', 'vgabios-stdvga.bin', 'kvmvapic.bin', 'linuxboot.bin', 'linuxboot_dma.bin',
+            'multiboot.bin', 'multiboot_dma.bin']
+
+INIT = '''#!/bin/sh
+mount -t proc none /proc
+mount -t sysfs none /sys
+mount -t devtmpfs none /dev
+{modules}
+exec >/dev/ttyS1
+stty raw -echo <&1
+while read -r name limit command; do
+    # Not straight to the serial line, for QEMU writes each byte alone
+    timeout -s KILL $limit sh -c "$command" </dev/null >/tmp/output 2>&1
+    status=$?
+    echo "=== begin $name"
+    cat /tmp/output
+    echo "=== end $name $status"
+done </commands
+poweroff -f
+'''
+
+
+class Archive:
+    """An initial RAM disk: cpio, format newc"""
+
+    def __init__(self):
+        self.data = bytearray()
+        self.names = set()
+        self.number = 0
+
+    def _entry(self, name, mode, content=b''):
+        self.number += 1
+        encoded = name.encode() + b'\0'
+        fields = [self.number, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(encoded), 0]
+        self.data += b'070701' + b''.join(b'%08x' % field for field in fields) + encoded
+        self.data += bytes(-len(self.data) % 4)
+        self.data += content
+        self.data += bytes(-len(self.data) % 4)
+
+    def directory(self, name):
+        if name and name not in self.names:
+            self.directory(name.rpartition('/')[0])
+            self.names.add(name)
+            self._entry(name, 0o040755)
+
+    def file(self, name, content):
+        name = name.strip('/')
+        if name not in self.names:
+            self.directory(name.rpartition('/')[0])
+            self.names.add(name)
+            self._entry(name, 0o100755, content)
+
+    def link(self, name, target):
+        self.directory(name.rpartition('/')[0])
+        self._entry(name, 0o120777, target.encode())
+
+    def end(self):
+        self._entry('TRAILER!!!', 0)
+        return bytes(self.data)
+
+
+def find(directory, name):
+    return next(pathlib.Path(directory).rglob(name))
+
+
+def module_order(directory, names):
+    """The modules that these need, and they, in the order to load them"""
+    order = []
+    for name in names:
+        path = find(directory, f'{name}.ko')
+        depends = re.search(rb'\0depends=([^\0]*)\0', path.read_bytes())[1].decode()
+        # A module's name has underscores where its file may have dashes
+        for path_needed in module_order(directory, [need.replace('_', '[-_]') for need in depends.split(',') if need]):
+            if path_needed not in order:
+                order.append(path_needed)
+        order.append(path)
+    return order
+
+
+def libraries(program):
+    output = subprocess.run(['ldd', program], check=True, capture_output=True, text=True).stdout
+    return re.findall(r'(/\S+) \(', output)
+
+
+def firmware(name):
+    for directory in ('/usr/share/seabios', '/usr/share/qemu'):
+        path = pathlib.Path(directory, name)
+        if path.exists():
+            return path
+    raise FileNotFoundError(name)
+
+
+class Nested:
+    def __init__(self, *, qemu, emulator, rom, packages):
+        """Where QEMU for the machine is, QEMU for its guests, their ROM, and the unpacked Debian packages"""
+        self.qemu = qemu
+        self.packages = packages
+        self.log = ''
+        self.archive = Archive()
+        for name in ('proc', 'sys', 'dev', 'tmp'):
+            self.archive.directory(name)
+        self.archive.file('bin/busybox', pathlib.Path(packages, 'bin/busybox').read_bytes())
+        for name in 'sh mount insmod stty timeout poweroff cat'.split():
+            self.archive.link(f'bin/{name}', 'busybox')
+        self.modules = module_order(packages, MODULES)
+        for path in self.modules:
+            self.archive.file(f'modules/{path.name}', path.read_bytes())
+        with tempfile.NamedTemporaryFile() as stripped:
+            subprocess.run(['strip', '-o', stripped.name, emulator], check=True)
+            self.archive.file('bin/qemu', pathlib.Path(stripped.name).read_bytes())
+        for path in libraries(emulator):
+            self.archive.file(path, pathlib.Path(path).read_bytes())
+        self.archive.file('firmware/vmi.rom', pathlib.Path(rom).read_bytes())
+        for name in FIRMWARE:
+            self.archive.file(f'firmware/{name}', firmware(name).read_bytes())
+
+    def add(self, path):
+        """Put a guest's file there; return its name"""
+        name = f'/guests/{pathlib.Path(path).name}'
+        self.archive.file(name, pathlib.Path(path).read_bytes())
+        return name
+
+    def run(self, commands, timeout, directory, module_options=''):
+        """Run (name, time limit, command) and yield (name, status, output) of each as it ends
+
+        A command that was still running, or had not begun, when the machine ended is not reported.
+        """
+        insmod = '\n'.join(f'insmod /modules/{path.name}' +
+                           (f' {module_options}' if path == self.modules[-1] else '') for path in self.modules)
+        self.archive.file('init', INIT.format(modules=insmod).encode())
+        self.archive.file('commands', ''.join(
+            f'{name} {limit:g} {shlex.join(command)}\n' for name, limit, command in commands).encode())
+        initrd = pathlib.Path(directory, 'initrd')
+        initrd.write_bytes(self.archive.end())
+        console = pathlib.Path(directory, 'console')
+        report = pathlib.Path(directory, 'report')
+        report.touch()
+        kernel = next(pathlib.Path(self.packages, 'boot').glob('vmlinuz-*'))
+        command = [self.qemu, '-nodefaults', '-display', 'none', '-no-reboot', '-machine', 'q35', '-accel', 'tcg',
+                   '-cpu', 'EPYC', '-m', '1G', '-kernel', kernel, '-initrd', initrd,
+                   '-append', 'console=ttyS0 quiet panic=-1 mitigations=off rdinit=/init',
+                   '-serial', f'file:{console}', '-serial', f'file:{report}']
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT) as process:
+            try:
+                yield from self._follow(process, report, time.monotonic() + timeout)
+            finally:
+                process.kill()
+                self.log = process.stdout.read().decode(errors='replace') + console.read_text(errors='replace')
+
+    @staticmethod
+    def _follow(process, report, end):
+        ended = re.compile(rb'=== begin (\S+)\n(.*?)=== end \1 (\d+)\n', re.DOTALL)
+        position = 0
+        running = True
+        while running:
+            running = process.poll() is None and time.monotonic() < end
+            for match in ended.finditer(report.read_bytes(), position):
+                position = match.end()
+                yield match[1].decode(), int(match[3]), match[2].decode(errors='replace').replace('\r', '')
+            time.sleep(0.2)

@@ -1,0 +1,84 @@
+#!/usr/bin/python3
+#
+# Run guest programs under KVM: on this machine if it can, or else in a machine of TCG that can.
+#
+# usage: run-kvm.py --build DIR --probe FILE [--nested] [NAME...]
+#
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+import argparse
+import pathlib
+import shlex
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'guest'))
+
+import run_guest
+from kvm_guests import GUESTS
+from nested import Nested
+
+# Of all that runs in the nested machine
+TIMEOUT = 480
+
+
+def parse_args():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--build', type=pathlib.Path, required=True)
+    parser.add_argument('--probe', required=True, help='prints what is wrong with KVM here, and fails')
+    parser.add_argument('--nested', action='store_true', help='even if KVM works here')
+    parser.add_argument('names', nargs='*', help='run these only')
+    return parser.parse_args()
+
+
+def run_here(guests, build):
+    for guest in guests:
+        command = guest.command(str(build / 'bin/qemu-system-i386'), program(build, guest))
+        output, status = run_guest.run(command, guest.timeout)
+        yield guest, status, output, command
+
+
+def run_nested(guests, build, directory):
+    machine = Nested(qemu=build / 'bin/qemu-system-x86_64', emulator=build / 'bin/qemu-system-i386',
+                     rom=build / 'qemu/pc-bios/vmi/vmi.rom', packages=build / 'nested/root')
+    commands = {}
+    for guest in guests:
+        name = machine.add(program(build, guest))
+        commands[guest.name] = (guest, [*guest.command('qemu', name), '-L', '/firmware'])
+    for name, status, output in machine.run(
+            [(name, guest.timeout, command) for name, (guest, command) in commands.items()], TIMEOUT, directory):
+        guest, command = commands.pop(name)
+        # What timeout -s KILL makes of it
+        yield guest, None if status == 137 else status, output, command
+    for name, (guest, command) in commands.items():
+        yield guest, None, '', command
+    if commands:
+        print('\n'.join(f'# machine: {line}' for line in machine.log.splitlines()))
+
+
+def program(build, guest):
+    return str(build / f'project/tests-qtest/guest/{guest.program}.elf')
+
+
+def main():
+    args = parse_args()
+    guests = [guest for guest in GUESTS if not args.names or guest.name in args.names]
+    probe = subprocess.run([args.probe], capture_output=True, text=True, check=False)
+    nested = args.nested or probe.returncode != 0
+    print(f'# {probe.stdout.strip()}' + ('; the guests run in a nested machine' if nested else ''))
+    tap = run_guest.Tap()
+    with tempfile.TemporaryDirectory() as directory:
+        results = run_nested(guests, args.build, directory) if nested else run_here(guests, args.build)
+        for guest, status, output, command in results:
+            print(f'# {guest.name}')
+            failed = tap.failed
+            run_guest.judge(tap, guest, output, status)
+            if tap.failed > failed:
+                print(f'# command: {shlex.join(command)}')
+                print('\n'.join(f'# output: {line}' for line in output.splitlines()[-20:]))
+    tap.end()
+
+
+main()
