@@ -16,6 +16,7 @@
 #include "hw/irq.h"
 #include "hw/pci/msi.h"
 #include "hw/timer/i8254.h"
+#include "system/cpu-timers.h"
 #include "system/hw_accel.h"
 #include "system/kvm.h"
 #include "trace.h"
@@ -104,6 +105,10 @@ static void vmi_deliver(VMIVCPU *vcpu, uint32_t flags)
 /*
  * Set the host timer.  While time is stolen, an alarm on available time
  * comes later than this; the callback then sets it again.
+ *
+ * So a timer that fires too early does no harm.  A guest sets its alarm for
+ * later, or cancels it, whenever it idles, and to set the timer wakes the main
+ * loop: it stays as it is then.
  */
 static void vmi_alarm_schedule(VMIAlarm *alarm, uint64_t now_cycles,
                                int64_t min_ns)
@@ -116,7 +121,10 @@ static void vmi_alarm_schedule(VMIAlarm *alarm, uint64_t now_cycles,
                                  alarm->expiry - now_cycles);
     }
     delta = MIN(MAX(delta, min_ns), INT64_MAX - now);
-    timer_mod_ns(alarm->timer, now + delta);
+    if (icount_enabled() || !timer_pending(alarm->timer) ||
+        timer_expire_time_ns(alarm->timer) > now + delta) {
+        timer_mod_ns(alarm->timer, now + delta);
+    }
 }
 
 static unsigned vmi_alarm_counter(VMIAlarm *alarm)
@@ -204,7 +212,6 @@ void vmi_call_cancel_alarm(VMICall *call)
     QEMU_LOCK_GUARD(&vcpu->lock);
     call->result = alarm->armed;
     alarm->armed = false;
-    timer_del(alarm->timer);
 }
 
 void vmi_alarm_vcpu_init(VMIVCPU *vcpu)

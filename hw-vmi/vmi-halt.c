@@ -20,7 +20,7 @@
 #include "vmi-internal.h"
 
 #define VMI_HALT_POLL_MIN_NS    (10 * SCALE_US)
-#define VMI_HALT_POLL_MAX_NS    (200 * SCALE_US)
+#define VMI_HALT_POLL_MAX_NS    (400 * SCALE_US)
 #define VMI_HALT_TAKEN_NS       (20 * SCALE_US) /* by another thread */
 #define VMI_HALT_SUSPENDED      100             /* halts */
 

@@ -67,7 +67,7 @@ class Mover:
         if postcopy:
             # So slow that it does not end before it is told to
             self.machine.qmp.command('migrate-set-parameters',
-                                     max_bandwidth=100000)
+                                     max_bandwidth=10000)
         self.machine.qmp.command('migrate', uri=uri)
         if postcopy:
             wait_for('migration', lambda: self.migration_status(self.machine)
