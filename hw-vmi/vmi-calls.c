@@ -44,14 +44,22 @@ VMIService vmi_service(VMIPCIState *vmi, unsigned nr)
     if (!(vmi->groups & (1u << info->group))) {
         return VMI_SERVICE_NONE;
     }
-    return info->service[kvm_enabled() ? VMI_ACCEL_KVM : VMI_ACCEL_TCG];
+    if (!kvm_enabled()) {
+        return info->service[VMI_ACCEL_TCG];
+    }
+    if (info->service[VMI_ACCEL_KVM] == VMI_SERVICE_SHARED &&
+        vmi->exact_stolen) {
+        return VMI_SERVICE_HOST;
+    }
+    return info->service[VMI_ACCEL_KVM];
 }
 
 void vmi_dispatch(VMICall *call)
 {
+    VMIService service = vmi_service(call->vmi, call->nr);
     const VMICallInfo *info;
 
-    if (vmi_service(call->vmi, call->nr) != VMI_SERVICE_HOST) {
+    if (service != VMI_SERVICE_HOST && service != VMI_SERVICE_SHARED) {
         trace_vmi_refused(CPU(call->cpu)->cpu_index, call->nr,
                           "not served by the host");
         vmi_guest_error(call->vmi, "call %u is not served by the host",

@@ -81,6 +81,7 @@ typedef enum VMIService {
     VMI_SERVICE_NATIVE,
     VMI_SERVICE_HOST,
     VMI_SERVICE_NOP,
+    VMI_SERVICE_SHARED,
 } VMIService;
 
 /* Which accelerator's ROM stubs a guest has; part of vmstate. */
@@ -104,6 +105,8 @@ struct VMIPCIState {
     bool cycle_frequency_set;
     uint32_t groups;            /* bit mask of VMIGroup */
     bool check;                 /* walk kept address spaces again */
+    bool hide_kvm;              /* KVM: from the guest's CPUID */
+    bool exact_stolen;          /* KVM: stolen time, for an exit each */
 
     VMIVCPU *vcpu;              /* (c) by cpu_index */
     uint32_t nr_vcpus;          /* (c) */
@@ -115,6 +118,12 @@ struct VMIPCIState {
     uint8_t accel;              /* VMIAccel at VMI_Init, (B) */
     uint8_t relocated[VMI_MAX_CALLS];   /* VMIService answered last, (B) */
 
+    /* KVM: the real counter, see vmi-kvm-time.c; (B) */
+    bool shared_time;           /* the guest computes it */
+    uint64_t kvm_cycles;        /* the counter when */
+    int64_t kvm_cycles_ns;      /* the virtual clock had this */
+
+    bool ap_starting;           /* (B) KVM: a vCPU waits for another one */
     bool wallclock_updated;     /* (a) */
     uint64_t losses;            /* (a) of all vCPUs, see vmi-mmu.c */
     uint32_t loaded_groups;     /* the source's, while state is loaded */
@@ -228,7 +237,51 @@ void vmi_rom_write_header(VMIPCIState *vmi);
  */
 bool vmi_rom_find(X86CPU *cpu, uint32_t linear, uint32_t *phys);
 
+/* vmi-kvm-cpuid.c */
+
+/**
+ * vmi_kvm_hide: take KVM's CPUID leaves from a CPU that has not run
+ */
+void vmi_kvm_hide(X86CPU *cpu);
+
+/* vmi-kvm-time.c: all with the BQL held */
+
+/**
+ * vmi_kvm_real_cycles: the real counter under KVM
+ * @now: the virtual clock
+ *
+ * Exact in a vCPU's thread.  Elsewhere it is counted from the last exact
+ * value by the virtual clock, which may go some millionths faster or slower.
+ */
+uint64_t vmi_kvm_real_cycles(VMIPCIState *vmi, int64_t now);
+
+/**
+ * vmi_kvm_time_share: let the guest read time, from where it is now
+ *
+ * For VMI_Init and whenever the machine goes on after a stop.
+ */
+void vmi_kvm_time_share(VMIPCIState *vmi);
+
+/**
+ * vmi_kvm_time_stop: keep the counter with the guest while it is stopped
+ */
+void vmi_kvm_time_stop(VMIPCIState *vmi);
+
+/* vmi-kvm-smp.c */
+
+/**
+ * vmi_kvm_start_ap: start a processor that waits for a STARTUP IPI
+ *
+ * With the state that is staged.  Waits for the vCPU's thread; BQL held.
+ */
+void vmi_kvm_start_ap(VMIVCPU *vcpu);
+
 /* vmi-time.c */
+
+/**
+ * vmi_ns_to_cycles: @ns in cycles, rounded down
+ */
+uint64_t vmi_ns_to_cycles(VMIPCIState *vmi, uint64_t ns);
 
 /**
  * vmi_cycles: read a cycle counter
@@ -288,6 +341,14 @@ void vmi_check_spaces(VMIVCPU *vcpu);
 void vmi_mmu_vcpu_init(VMIVCPU *vcpu);
 
 /* vmi-smp.c */
+
+/**
+ * vmi_ap_load: set a processor's state; in its own thread
+ * @cpu: in the state that INIT leaves
+ *
+ * Returns: false, with some of it set, if a segment is bad.
+ */
+bool vmi_ap_load(X86CPU *cpu, const VMIAPState *state);
 
 /**
  * vmi_startup: a STARTUP IPI, see X86VirtualHypervisorClass

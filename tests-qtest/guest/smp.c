@@ -89,7 +89,8 @@ void ap_set_state(const void *state, unsigned id)
 
 static void send_write(uint32_t reg, uint32_t value, SendBy by)
 {
-    if (by == SEND_NATIVE) {
+    if (by == SEND_NATIVE ||
+        vmi_type[VMI_CALL_APICWrite] == VMI_RELOCATION_NONE) {
         apic_write(reg, value);
     } else {
         vmi_call(VMI_CALL_APICWrite, by == SEND_LINEAR ? APIC_BASE + reg : reg,
@@ -132,7 +133,9 @@ static uint32_t real_mode_count(void)
 bool ap_stays_off(uint32_t before)
 {
     delay_ms(15);
-    return READ_ONCE(ap_started) == before && !real_mode_count();
+    /* KVM starts a CPU in real mode if it has no state. */
+    return READ_ONCE(ap_started) == before &&
+           (vmi_under_kvm() || !real_mode_count());
 }
 
 static void check_state(unsigned id, const VMIAPState *s)
@@ -248,6 +251,10 @@ void guest_main(void)
     }
     test_restart();
     test_ap_time();
-    test_ap_alarms();
+    if (vmi_under_kvm()) {
+        report_skip("alarms of other CPUs", "nested, all CPUs share one");
+    } else {
+        test_ap_alarms();
+    }
     report_end();
 }
