@@ -52,6 +52,7 @@ SERVICES = {
     'NATIVE': 'native',
     'HOST': 'host',
     'NOP': 'nop',
+    'SHARED': 'shared',
 }
 
 ENTRY = re.compile(r'VMI_CALL\(\s*(?P<nr>\d+),\s*(?P<name>\w+),'

@@ -44,7 +44,14 @@ VMIService vmi_service(VMIPCIState *vmi, unsigned nr)
     if (!(vmi->groups & (1u << info->group))) {
         return VMI_SERVICE_NONE;
     }
-    return info->service[kvm_enabled() ? VMI_ACCEL_KVM : VMI_ACCEL_TCG];
+    if (!kvm_enabled()) {
+        return info->service[VMI_ACCEL_TCG];
+    }
+    if (info->service[VMI_ACCEL_KVM] == VMI_SERVICE_SHARED &&
+        vmi->exact_stolen) {
+        return VMI_SERVICE_HOST;
+    }
+    return info->service[VMI_ACCEL_KVM];
 }
 
 void vmi_dispatch(VMICall *call)

@@ -86,9 +86,10 @@ typedef enum VMIService {
     VMI_SERVICE_NATIVE,
     VMI_SERVICE_HOST,
     VMI_SERVICE_NOP,
+    VMI_SERVICE_SHARED,
 } VMIService;
 
-/* How TCG translates a call that the host serves */
+/* Whether the host serves a call, and how TCG translates it */
 typedef enum VMIHost {
     VMI_HOST_NONE,              /* not served by the host */
     VMI_HOST_CALL,              /* ends the translation block */
@@ -116,6 +117,8 @@ struct VMIPCIState {
     bool cycle_frequency_set;
     uint32_t groups;            /* bit mask of VMIGroup */
     bool check;                 /* walk kept address spaces again */
+    bool hide_kvm;              /* KVM: from the guest's CPUID */
+    bool exact_stolen;          /* KVM: stolen time, for an exit each */
 
     VMIHost host[VMI_MAX_CALLS];        /* (c) */
     VMIVCPU *vcpu;              /* (c) by cpu_index */
@@ -129,6 +132,12 @@ struct VMIPCIState {
     uint8_t relocated[VMI_MAX_CALLS];   /* VMIService answered last, (B) */
     uint32_t rom_revision;      /* told by the ROM at VMI_Init, (B) */
 
+    /* KVM: the real counter, see vmi-kvm-time.c; (B) */
+    bool shared_time;           /* the guest computes it */
+    uint64_t kvm_cycles;        /* the counter when */
+    int64_t kvm_cycles_ns;      /* the virtual clock had this */
+
+    bool ap_starting;           /* (B) KVM: a vCPU waits for another one */
     bool wallclock_updated;     /* (a) */
     bool debugged;              /* (a) a debugger has set breakpoints */
     uint64_t losses;            /* (a) of all vCPUs, see vmi-mmu.c */
@@ -222,7 +231,9 @@ bool vmi_hypercall_is_simple(X86VirtualHypervisor *vhyp, uint8_t nr);
 X86InlineCall vmi_inline_call(X86VirtualHypervisor *vhyp, uint32_t target,
                               uint8_t *nr);
 /**
- * vmi_tcg_init: note how calls are served; properties are set
+ * vmi_tcg_init: note which calls the host serves, under any accelerator
+ *
+ * The properties are set.
  */
 void vmi_tcg_init(VMIPCIState *vmi);
 uint32_t vmi_hypercall_range(X86VirtualHypervisor *vhyp, uint32_t *size);
@@ -253,7 +264,51 @@ void vmi_rom_write_header(VMIPCIState *vmi);
  */
 bool vmi_rom_find(X86CPU *cpu, uint32_t linear, uint32_t *phys);
 
+/* vmi-kvm-cpuid.c */
+
+/**
+ * vmi_kvm_hide: take KVM's CPUID leaves from a CPU that has not run
+ */
+void vmi_kvm_hide(X86CPU *cpu);
+
+/* vmi-kvm-time.c: all with the BQL held */
+
+/**
+ * vmi_kvm_real_cycles: the real counter under KVM
+ * @now: the virtual clock
+ *
+ * Exact in a vCPU's thread.  Elsewhere it is counted from the last exact
+ * value by the virtual clock, which may go some millionths faster or slower.
+ */
+uint64_t vmi_kvm_real_cycles(VMIPCIState *vmi, int64_t now);
+
+/**
+ * vmi_kvm_time_share: let the guest read time, from where it is now
+ *
+ * For VMI_Init and whenever the machine goes on after a stop.
+ */
+void vmi_kvm_time_share(VMIPCIState *vmi);
+
+/**
+ * vmi_kvm_time_stop: keep the counter with the guest while it is stopped
+ */
+void vmi_kvm_time_stop(VMIPCIState *vmi);
+
+/* vmi-kvm-smp.c */
+
+/**
+ * vmi_kvm_start_ap: start a processor that waits for a STARTUP IPI
+ *
+ * With the state that is staged.  Waits for the vCPU's thread; BQL held.
+ */
+void vmi_kvm_start_ap(VMIVCPU *vcpu);
+
 /* vmi-time.c */
+
+/**
+ * vmi_ns_to_cycles: @ns in cycles, rounded down
+ */
+uint64_t vmi_ns_to_cycles(VMIPCIState *vmi, uint64_t ns);
 
 /**
  * vmi_cycles: read a cycle counter
@@ -329,6 +384,14 @@ void vmi_check_spaces(VMIVCPU *vcpu);
 void vmi_mmu_vcpu_init(VMIVCPU *vcpu);
 
 /* vmi-smp.c */
+
+/**
+ * vmi_ap_load: set a processor's state; in its own thread
+ * @cpu: in the state that INIT leaves
+ *
+ * Returns: false, with some of it set, if a segment is bad.
+ */
+bool vmi_ap_load(X86CPU *cpu, const VMIAPState *state);
 
 /**
  * vmi_startup: a STARTUP IPI, see X86VirtualHypervisorClass

@@ -70,6 +70,9 @@ bool vmi_init(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
     qatomic_set(&vmi->rom_linear, ok ? linear : 0);
     vmi->accel = kvm_enabled() ? VMI_ACCEL_KVM : VMI_ACCEL_TCG;
     qatomic_set(&vmi->active, ok);
+    if (ok && kvm_enabled()) {
+        vmi_kvm_time_share(vmi);
+    }
     vmi_flush_code();
     return ok;
 }
@@ -122,6 +125,13 @@ static void vmi_vm_state_change(void *opaque, bool running, RunState state)
         qatomic_set(&vmi->debugged, !vmi->debugged);
         vmi_flush_code();
     }
+    if (kvm_enabled() && vmi->active) {
+        if (running) {
+            vmi_kvm_time_share(vmi);
+        } else {
+            vmi_kvm_time_stop(vmi);
+        }
+    }
 }
 
 static void vmi_cpu_realize(DeviceListener *listener, DeviceState *dev)
@@ -135,6 +145,9 @@ static void vmi_cpu_realize(DeviceListener *listener, DeviceState *dev)
         cpu_x86_set_vhyp(cpu, X86_VIRTUAL_HYPERVISOR(vmi));
         if (tcg_enabled()) {
             vmi_mmu_vcpu_init(&vmi->vcpu[CPU(cpu)->cpu_index]);
+        }
+        if (kvm_enabled() && vmi->hide_kvm) {
+            vmi_kvm_hide(cpu);
         }
     }
 }
@@ -221,6 +234,11 @@ static bool vmi_check_properties(VMIPCIState *vmi, Error **errp)
                    " and %" PRIu64 " Hz, for guests compute with it in 32 "
                    "bits", (uint64_t)VMI_MIN_CYCLE_FREQUENCY,
                    (uint64_t)VMI_MAX_CYCLE_FREQUENCY);
+        return false;
+    }
+    if (vmi->exact_stolen && !kvm_enabled()) {
+        error_setg(errp, "vmi-pci: exact-stolen=on is for the KVM accelerator; "
+                   "stolen time is exact under TCG");
         return false;
     }
     if (vmi->check && !tcg_enabled()) {
@@ -322,6 +340,8 @@ static const Property vmi_pci_properties[] = {
     DEFINE_PROP_BIT("timer", VMIPCIState, groups, VMI_GROUP_TIMER, true),
     DEFINE_PROP_BIT("lazy", VMIPCIState, groups, VMI_GROUP_LAZY, true),
     DEFINE_PROP_BOOL("check", VMIPCIState, check, false),
+    DEFINE_PROP_BOOL("hide-kvm", VMIPCIState, hide_kvm, true),
+    DEFINE_PROP_BOOL("exact-stolen", VMIPCIState, exact_stolen, false),
 };
 
 static bool vmi_get_active(Object *obj, Error **errp)

@@ -40,6 +40,8 @@ static void vmi_port_relocate(VMIPCIState *vmi, CPUX86State *env)
                                  VMI_ROM_NATIVE_SLOTS },
         [VMI_SERVICE_HOST]   = { VMI_RELOCATION_CALL_REL },
         [VMI_SERVICE_NOP]    = { VMI_RELOCATION_NOP, VMI_ROM_NATIVE_SLOTS },
+        [VMI_SERVICE_SHARED] = { VMI_RELOCATION_CALL_REL,
+                                 VMI_ROM_NATIVE_SLOTS },
     };
     uint32_t nr = env->regs[R_EAX];
     VMIService service = VMI_SERVICE_NONE;

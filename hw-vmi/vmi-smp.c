@@ -10,6 +10,7 @@
 #include "hw/i386/apic.h"
 #include "qemu/bswap.h"
 #include "qemu/main-loop.h"
+#include "system/kvm.h"
 #include "trace.h"
 #include "vmi-internal.h"
 
@@ -68,6 +69,8 @@ void vmi_call_set_ap_state(VMICall *call)
     if (!vcpu->ap_staged) {
         vmi_guest_error(vmi, "SetInitialAPState: bad state for APIC id %"
                         PRIu32, call->arg[1]);
+    } else if (kvm_enabled()) {
+        vmi_kvm_start_ap(vcpu);
     }
 }
 
@@ -115,8 +118,7 @@ static bool vmi_ap_load_segment(X86CPU *cpu, int reg, uint16_t selector)
     return true;
 }
 
-/* The processor is in the state that INIT leaves; in its own thread. */
-static bool vmi_ap_load(X86CPU *cpu, const VMIAPState *state)
+bool vmi_ap_load(X86CPU *cpu, const VMIAPState *state)
 {
     CPUX86State *env = &cpu->env;
     uint32_t eflags = le32_to_cpu(state->eflags);

@@ -147,7 +147,10 @@ void vmi_tcg_init(VMIPCIState *vmi)
     };
 
     for (unsigned nr = 0; nr < VMI_MAX_CALLS; nr++) {
-        vmi->host[nr] = vmi_service(vmi, nr) == VMI_SERVICE_HOST
+        VMIService service = vmi_service(vmi, nr);
+
+        vmi->host[nr] = service == VMI_SERVICE_HOST ||
+                        service == VMI_SERVICE_SHARED
                       ? VMI_HOST_CALL : VMI_HOST_NONE;
     }
     for (unsigned i = 0; i < ARRAY_SIZE(simple); i++) {

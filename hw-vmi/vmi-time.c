@@ -1,8 +1,8 @@
 /*
  * VMI: cycle counters and wall clock
  *
- * Real time is QEMU_CLOCK_VIRTUAL in cycles: it stands still while the
- * machine is stopped, is deterministic with icount, is migrated, and never
+ * Under TCG, real time is QEMU_CLOCK_VIRTUAL in cycles: it stands still while
+ * the machine is stopped, is deterministic with icount, is migrated, and never
  * goes back.  Stolen time is how long the vCPU's thread was ready to run
  * and waited for a host CPU, which Linux tells in schedstat.  Available time
  * is the rest, so that real = available + stolen holds by construction.
@@ -14,6 +14,7 @@
 #include "qemu/cutils.h"
 #include "qemu/host-utils.h"
 #include "system/cpu-timers.h"
+#include "system/kvm.h"
 #include "system/replay.h"
 #include "system/rtc.h"
 #include "system/system.h"
@@ -25,7 +26,7 @@
  */
 #define VMI_STOLEN_SAMPLE_NS SCALE_MS
 
-static uint64_t vmi_ns_to_cycles(VMIPCIState *vmi, uint64_t ns)
+uint64_t vmi_ns_to_cycles(VMIPCIState *vmi, uint64_t ns)
 {
     uint64_t lo, hi;
 
@@ -99,6 +100,7 @@ static void vmi_sample_stolen(VMIVCPU *vcpu, int64_t now, uint64_t real)
     uint64_t delay, passed, stolen, most;
 
     if (icount_enabled() || !vcpu->cpu ||
+        (kvm_enabled() && !vcpu->vmi->exact_stolen) ||
         now - vcpu->sampled_ns < VMI_STOLEN_SAMPLE_NS) {
         return;
     }
@@ -122,7 +124,8 @@ static void vmi_sample_stolen(VMIVCPU *vcpu, int64_t now, uint64_t real)
 uint64_t vmi_cycles_locked(VMIVCPU *vcpu, unsigned counter)
 {
     int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
-    uint64_t real = vmi_ns_to_cycles(vcpu->vmi, now);
+    uint64_t real = kvm_enabled() ? vmi_kvm_real_cycles(vcpu->vmi, now) :
+                                    vmi_ns_to_cycles(vcpu->vmi, now);
 
     switch (counter) {
     case VMI_CYCLES_REAL:

@@ -206,6 +206,73 @@ flush_global:
         popf
         ret
 
+/*
+ * GetCycleCounter and RDTSC where the device shares what turns the TSC into
+ * cycles.  Available time is real time there, and nothing is stolen: the
+ * code cannot know the processor that it runs on.  Without usable data the
+ * device answers.
+ */
+#define SHARED(field) (VMI_ROM_SHARED + VMI_SHARED_ ## field)
+read_counter:
+        cmp     $VMI_CYCLES_AVAILABLE, %eax
+        jbe     read_real
+        xor     %eax, %eax
+        xor     %edx, %edx
+        ret
+read_real:
+        push    %ebx
+        push    %esi
+        push    %edi
+        push    %ebp
+        rom_base %ebp
+1:      mov     SHARED(SEQUENCE)(%ebp), %esi
+        test    $1, %esi
+        jnz     4f
+        testb   $VMI_SHARED_USABLE, SHARED(FLAGS)(%ebp)
+        jz      5f
+        lfence                          /* hosts of KVM have it */
+        rdtsc
+        sub     SHARED(TSC)(%ebp), %eax
+        sbb     SHARED(TSC) + 4(%ebp), %edx
+        jae     2f
+        xor     %eax, %eax              /* this processor's is behind */
+        xor     %edx, %edx
+2:      movsbl  SHARED(SHIFT)(%ebp), %ecx
+        test    %ecx, %ecx
+        js      3f
+        shld    %cl, %eax, %edx
+        shl     %cl, %eax
+        jmp     6f
+3:      neg     %ecx
+        shrd    %cl, %edx, %eax
+        shr     %cl, %edx
+6:      mov     %edx, %edi
+        mull    SHARED(MULTIPLIER)(%ebp)
+        mov     %edx, %ebx
+        mov     %edi, %eax
+        mull    SHARED(MULTIPLIER)(%ebp)
+        add     %ebx, %eax
+        adc     $0, %edx
+        add     SHARED(CYCLES)(%ebp), %eax
+        adc     SHARED(CYCLES) + 4(%ebp), %edx
+        cmp     SHARED(SEQUENCE)(%ebp), %esi
+        jne     1b
+        pop     %ebp
+        pop     %edi
+        pop     %esi
+        pop     %ebx
+        ret
+4:      pause
+        jmp     1b
+5:      pop     %ebp
+        mov     $VMI_CYCLES_REAL, %eax
+        mov     $VMI_CALL_GetCycleCounter, %edi
+        out     %al, $VMI_PORT
+        pop     %edi
+        pop     %esi
+        pop     %ebx
+        ret
+
         at      VMI_ROM_AP_ENTRY_A
         at      VMI_ROM_AP_ENTRY_A + VMI_ROM_AP_ENTRY_SIZE
         at      VMI_ROM_AP_ENTRY_B
@@ -320,8 +387,7 @@ flush_global:
         ret
 
         slot    RDTSC
-        rdtsc
-        ret
+        jmp     read_real
 
         slot    CLTS
         clts
@@ -429,6 +495,9 @@ flush_global:
 
         slot    IODelay
         ret
+
+        slot    GetCycleCounter
+        jmp     read_counter
 
         slot    SetLazyMode
         ret

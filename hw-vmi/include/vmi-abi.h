@@ -143,9 +143,21 @@
 #define VMI_ROM_VMCALL_SLOTS        0x2000
 #define VMI_ROM_PORT_SLOTS          0x2c00
 
-/* Written by the device, read by stubs: reserved for time without exits. */
+/*
+ * Written by the device in the guest's copy, read by stubs: time without
+ * exits.  Offsets from VMI_ROM_SHARED; docs/specs/vmi.rst has the rules.
+ */
 #define VMI_ROM_SHARED              0x3800
 #define VMI_ROM_SHARED_SIZE         0x0100
+#define VMI_SHARED_SEQUENCE         0       /* u32, odd during a change */
+#define VMI_SHARED_FLAGS            4       /* u32 */
+#define VMI_SHARED_TSC              8       /* u64, the TSC and */
+#define VMI_SHARED_CYCLES           16      /* u64, the real counter, then */
+#define VMI_SHARED_MULTIPLIER       24      /* u32, cycles per 2^32 ticks */
+#define VMI_SHARED_SHIFT            28      /* s8, of the ticks, before that */
+#define VMI_SHARED_BALANCE          255     /* u8, makes the byte sum 0 */
+#define VMI_SHARED_USABLE           1       /* flags: stubs may compute */
+#define VMI_SHARED_STOPPED          2       /* flags: counter of a stop */
 
 /*
  * Host calls.  Arguments: EAX, EDX, ECX, EBX, ESI (the stub loads the last

@@ -87,7 +87,8 @@ void ap_set_state(const void *state, unsigned id)
 
 static void send_write(uint32_t reg, uint32_t value, SendBy by)
 {
-    if (by == SEND_NATIVE) {
+    if (by == SEND_NATIVE ||
+        vmi_type[VMI_CALL_APICWrite] == VMI_RELOCATION_NONE) {
         apic_write(reg, value);
     } else {
         vmi_call(VMI_CALL_APICWrite, by == SEND_LINEAR ? APIC_BASE + reg : reg,
@@ -130,5 +131,7 @@ uint32_t real_mode_count(void)
 bool ap_stays_off(uint32_t before)
 {
     delay_ms(15);
-    return READ_ONCE(ap_started) == before && !real_mode_count();
+    /* KVM starts a CPU in real mode if it has no state. */
+    return READ_ONCE(ap_started) == before &&
+           (vmi_under_kvm() || !real_mode_count());
 }

@@ -23,14 +23,18 @@ class Guest:
     plans: int = 1
     expect: list = dataclasses.field(default_factory=list)
     timeout: float = 90
+    count_exits: bool = False
 
-    def command(self, qemu, guest):
+    def command(self, qemu, guest, monitor):
+        """monitor: a chardev for the one who counts exits"""
+        counting = ['-device', 'pvpanic', '-action', 'panic=pause', '-chardev', f'{monitor},id=monitor',
+                    '-mon', 'chardev=monitor,mode=control'] if self.count_exits else []
         return [qemu, '-accel', f'kvm,kernel-irqchip={self.irqchip}', '-nodefaults', '-vga', 'none', '-m', '64',
                 '-display', 'none', '-chardev', 'stdio,id=console',
                 # A string of output is one exit, where the serial line has several for each byte
                 '-device', 'isa-debugcon,iobase=0xe9,chardev=console',
                 '-device', 'isa-debug-exit,iobase=0xf4,iosize=4', '-device', self.device,
-                '-kernel', guest, '-append', f'kvm {self.append}'.strip(), *self.qemu]
+                '-kernel', guest, '-append', f'kvm {self.append}'.strip(), *self.qemu, *counting]
 
 
 DEMO = [r'VMI: Found VMware, Inc[.] Hypervisor OPROM, API version 3[.]0, ROM version 1[.]0',
@@ -55,6 +59,16 @@ GUESTS = [
     Guest('demo', 'demo', device='vmi-pci,cycle-frequency=2826365000', expect=DEMO),
     Guest('demo-split', 'demo', irqchip='split', device='vmi-pci,cycle-frequency=2826365000', expect=DEMO),
     Guest('demo-off', 'demo', irqchip='off', device='vmi-pci,cycle-frequency=2826365000', expect=DEMO, qemu=NO_APIC),
+    Guest('time', 'time', 'hz=1000000000'),
+    Guest('time-split', 'time', 'hz=2826365000 paging32', 'split', device='vmi-pci,cycle-frequency=2826365000'),
+    Guest('time-fastest', 'time', 'hz=1023999999999', device='vmi-pci,cycle-frequency=1023999999999'),
+    Guest('time-slowest', 'time', 'hz=1000000', device='vmi-pci,cycle-frequency=1000000'),
+    Guest('kvm', 'kvm', 'paging32', device='vmi-pci'),
+    Guest('kvm-exits', 'kvm', 'leaves exits', device='vmi-pci,hide-kvm=off,exact-stolen=on'),
+    Guest('exits', 'exits', 'paging32', count_exits=True),
+    Guest('smp-2', 'smp', 'paging32 cpus=2', qemu=TWO_CPUS),
+    Guest('smp-2-split', 'smp', 'pae cpus=2', 'split', qemu=TWO_CPUS),
+    Guest('hostile', 'hostile', 'paging32'),
     Guest('smp-off', 'smp', 'paging32 cpus=2 off=smp', device='vmi-pci,smp=off', qemu=TWO_CPUS),
     Guest('calls', 'calls', 'paging32'),
     Guest('calls-pae', 'calls', 'pae'),

@@ -137,9 +137,10 @@ class Nested:
         self.archive.file(name, pathlib.Path(path).read_bytes())
         return name
 
-    def run(self, commands, timeout, directory, module_options=''):
+    def run(self, commands, timeout, directory, monitor, module_options=''):
         """Run (name, time limit, command) and yield (name, status, output) of each as it ends
 
+        The third serial line goes to the Unix socket "monitor".
         A command that was still running, or had not begun, when the machine ended is not reported.
         """
         insmod = '\n'.join(f'insmod /modules/{path.name}' +
@@ -155,8 +156,8 @@ class Nested:
         kernel = next(pathlib.Path(self.packages, 'boot').glob('vmlinuz-*'))
         command = [self.qemu, '-nodefaults', '-display', 'none', '-no-reboot', '-machine', 'q35', '-accel', 'tcg',
                    '-cpu', 'EPYC', '-m', '1G', '-kernel', kernel, '-initrd', initrd,
-                   '-append', 'console=ttyS0 quiet panic=-1 mitigations=off rdinit=/init',
-                   '-serial', f'file:{console}', '-serial', f'file:{report}']
+                   '-append', 'console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable rdinit=/init',
+                   '-serial', f'file:{console}', '-serial', f'file:{report}', '-serial', f'unix:{monitor}']
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT) as process:
             try:

@@ -16,6 +16,7 @@ import tempfile
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'guest'))
 
+import exits
 import run_guest
 from kvm_guests import GUESTS
 from nested import Nested
@@ -33,22 +34,24 @@ def parse_args():
     return parser.parse_args()
 
 
-def run_here(guests, build):
+def run_here(guests, build, monitor):
     for guest in guests:
-        command = guest.command(str(build / 'bin/qemu-system-i386'), program(build, guest))
+        command = guest.command(str(build / 'bin/qemu-system-i386'), program(build, guest), f'socket,path={monitor}')
         output, status = run_guest.run(command, guest.timeout)
         yield guest, status, output, command
 
 
-def run_nested(guests, build, directory):
+def run_nested(guests, build, monitor, directory):
     machine = Nested(qemu=build / 'bin/qemu-system-x86_64', emulator=build / 'bin/qemu-system-i386',
                      rom=build / 'qemu/pc-bios/vmi/vmi.rom', packages=build / 'nested/root')
     commands = {}
     for guest in guests:
         name = machine.add(program(build, guest))
-        commands[guest.name] = (guest, [*guest.command('qemu', name), '-L', '/firmware'])
+        commands[guest.name] = (guest, [*guest.command('qemu', name, 'serial,path=/dev/ttyS2'),
+                                        '-L', '/firmware'])
     for name, status, output in machine.run(
-            [(name, guest.timeout, command) for name, (guest, command) in commands.items()], TIMEOUT, directory):
+            [(name, guest.timeout, command) for name, (guest, command) in commands.items()], TIMEOUT, directory,
+            monitor):
         guest, command = commands.pop(name)
         # What timeout -s KILL makes of it
         yield guest, None if status == 137 else status, output, command
@@ -70,11 +73,17 @@ def main():
     print(f'# {probe.stdout.strip()}' + ('; the guests run in a nested machine' if nested else ''))
     tap = run_guest.Tap()
     with tempfile.TemporaryDirectory() as directory:
-        results = run_nested(guests, args.build, directory) if nested else run_here(guests, args.build)
+        monitor = f'{directory}/monitor'
+        counter = exits.Counter(monitor)
+        counter.start()
+        results = (run_nested(guests, args.build, monitor, directory) if nested else
+                   run_here(guests, args.build, monitor))
         for guest, status, output, command in results:
             print(f'# {guest.name}')
             failed = tap.failed
             run_guest.judge(tap, guest, output, status)
+            if guest.count_exits:
+                exits.judge(tap, output, counter.exits)
             if tap.failed > failed:
                 print(f'# command: {shlex.join(command)}')
                 print('\n'.join(f'# output: {line}' for line in output.splitlines()[-20:]))

@@ -13,11 +13,13 @@
 #define TYPE_NATIVE VMI_RELOCATION_CALL_REL
 #define TYPE_HOST   VMI_RELOCATION_CALL_REL
 #define TYPE_NOP    VMI_RELOCATION_NOP
+#define TYPE_SHARED VMI_RELOCATION_CALL_REL
 
 #define IN_HOST_NONE    false
 #define IN_HOST_NATIVE  false
 #define IN_HOST_HOST    true
 #define IN_HOST_NOP     false
+#define IN_HOST_SHARED  true    /* by the port, if the data will not do */
 
 const CallInfo vmi_calls[VMI_MAX_CALLS] = {
 #define VMI_CALL(nr, call, grp, words, on_stack, tcg, kvm, func) \

@@ -1,0 +1,92 @@
+/*
+ * What is different under KVM: its CPUID leaves, and time without exits
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "console.h"
+#include "desc.h"
+#include "vmi.h"
+
+#define LEAVES      0x40000000
+#define LEAVES_END  0x40010000
+#define LEAVES_STEP 0x100
+
+static uint32_t kvm_leaf(void)
+{
+    for (uint32_t leaf = LEAVES; leaf < LEAVES_END; leaf += LEAVES_STEP) {
+        uint32_t reg[4];
+
+        cpuid(leaf, 0, reg);
+        if (!memcmp(&reg[1], "KVMKVMKVM\0\0\0", 12)) {
+            return leaf;
+        }
+    }
+    return 0;
+}
+
+static void test_leaves(void)
+{
+    uint32_t leaf = kvm_leaf();
+
+    if (guest_has_arg("leaves")) {
+        report(leaf, "with hide-kvm=off the guest sees KVM's leaves", "0x%x",
+               leaf);
+    } else {
+        report(!leaf, "the guest does not see KVM's leaves", "0x%x", leaf);
+    }
+}
+
+static uint8_t shared_sum(void)
+{
+    uint8_t sum = 0;
+
+    for (unsigned i = 0; i < VMI_ROM_SIZE; i++) {
+        sum += VMI_ROM_FIELD(uint8_t, i);
+    }
+    return sum;
+}
+
+static void test_shared(void)
+{
+    uint32_t flags = VMI_ROM_FIELD(uint32_t, VMI_ROM_SHARED +
+                                   VMI_SHARED_FLAGS);
+    uint64_t real, available, stolen = 0, before, after, tsc, ticks;
+    unsigned wrong = 0;
+
+    report(!shared_sum(), "the byte sum of the ROM is 0", "%u", shared_sum());
+    if (guest_has_arg("exits")) {
+        report(!(flags & VMI_SHARED_USABLE), "time is not shared", "flags 0x%x",
+               flags);
+        return;
+    }
+    report(flags == VMI_SHARED_USABLE, "time is shared", "flags 0x%x", flags);
+    for (unsigned i = 0; i < 10000; i++) {
+        real = vmi_counter(VMI_CYCLES_REAL);
+        available = vmi_counter(VMI_CYCLES_AVAILABLE);
+        stolen |= vmi_counter(VMI_CYCLES_STOLEN);
+        wrong += available < real;
+    }
+    report(!wrong && !stolen, "available time is real time", "%u differ, "
+           "stolen %llu", wrong, stolen);
+
+    /* At the default frequency, cycles are ticks of the TSC. */
+    before = vmi_counter(VMI_CYCLES_REAL);
+    tsc = rdtsc();
+    while (rdtsc() - tsc < 50000000) {
+        cpu_pause();
+    }
+    ticks = rdtsc() - tsc;
+    after = vmi_counter(VMI_CYCLES_REAL);
+    report(after - before >= ticks && after - before < ticks + 50000000,
+           "the real counter runs at the TSC's rate", "%llu cycles, %llu ticks",
+           after - before, ticks);
+}
+
+void guest_main(void)
+{
+    vmi_setup();
+    test_leaves();
+    test_shared();
+    report_end();
+}
