@@ -95,6 +95,7 @@ static uint64_t vmi_shared_cycles(const uint8_t *data, uint64_t tsc)
 {
     uint64_t start = ldq_le_p(data + VMI_SHARED_TSC);
     uint64_t ticks = tsc > start ? tsc - start : 0;
+    uint32_t multiplier = ldl_le_p(data + VMI_SHARED_MULTIPLIER);
     int shift = (int8_t)data[VMI_SHARED_SHIFT];
     uint64_t lo, hi;
 
@@ -103,7 +104,7 @@ static uint64_t vmi_shared_cycles(const uint8_t *data, uint64_t tsc)
         return ldq_le_p(data + VMI_SHARED_CYCLES);
     }
     ticks = shift < 0 ? ticks >> -shift : ticks << shift;
-    mulu64(&lo, &hi, ticks, ldl_le_p(data + VMI_SHARED_MULTIPLIER));
+    mulu64(&lo, &hi, ticks, multiplier);
     return ldq_le_p(data + VMI_SHARED_CYCLES) + (hi << 32 | lo >> 32);
 }
 

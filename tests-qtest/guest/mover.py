@@ -83,6 +83,7 @@ class Mover:
                 event['event'] == 'MIGRATION' and
                 event['data']['status'] == 'postcopy-active'
                 for event in self.machine.qmp.events):
+            other.kill()
             raise MachineError('the migration was none of postcopy')
         self.replace(other)
         return None
