@@ -80,6 +80,8 @@ void vmi_dispatch(VMICall *call)
     }
 
     info = &vmi_call_table[call->nr];
+    qatomic_set(&call->vcpu->calls[call->nr],
+                call->vcpu->calls[call->nr] + 1);
     trace_vmi_call(CPU(call->cpu)->cpu_index, call->nr, info->name, info->args,
                    call->arg[0], call->arg[1], call->arg[2], call->arg[3],
                    call->arg[4]);

@@ -66,6 +66,9 @@ struct VMIVCPU {
     int64_t halt_poll_ns;       /* how long to poll */
     unsigned halt_suspended;    /* halts without a poll, to come */
 
+    /* Host calls by number: (a), the vCPU's own thread counts */
+    uint64_t calls[VMI_MAX_CALLS];
+
     /* Processor start: (B) */
     bool ap_staged;
     VMIAPState ap_state;        /* as the guest gave it, little-endian */

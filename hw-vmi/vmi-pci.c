@@ -349,6 +349,31 @@ static bool vmi_get_active(Object *obj, Error **errp)
     return qatomic_read(&VMI_PCI(obj)->active);
 }
 
+/* Of all vCPUs, since power-on.  What is translated in place counts, too. */
+static void vmi_get_calls(Object *obj, Visitor *v, const char *name,
+                          void *opaque, Error **errp)
+{
+    VMIPCIState *vmi = VMI_PCI(obj);
+
+    if (!visit_start_struct(v, name, NULL, 0, errp)) {
+        return;
+    }
+    for (unsigned nr = 0; nr < VMI_MAX_CALLS; nr++) {
+        uint64_t count = 0;
+
+        if (vmi->host[nr] == VMI_HOST_NONE) {
+            continue;
+        }
+        for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
+            count += qatomic_read(&vmi->vcpu[i].calls[nr]);
+        }
+        if (!visit_type_uint64(v, vmi_call_info(nr)->name, &count, errp)) {
+            break;
+        }
+    }
+    visit_end_struct(v, NULL);
+}
+
 static void vmi_get_cycle_frequency(Object *obj, Visitor *v, const char *name,
                                     void *opaque, Error **errp)
 {
@@ -397,6 +422,10 @@ static void vmi_pci_class_init(ObjectClass *klass, void *data)
     object_class_property_set_description(klass, "cycle-frequency",
         "Cycles per second of the guest's counters; default: what the "
         "accelerator serves best");
+    object_class_property_add(klass, "calls", "struct", vmi_get_calls, NULL,
+                              NULL, NULL);
+    object_class_property_set_description(klass, "calls",
+        "How often each call was made that the host serves");
     object_class_property_add_bool(klass, "active", vmi_get_active, NULL);
     object_class_property_set_description(klass, "active",
         "A guest kernel has entered VMI mode");

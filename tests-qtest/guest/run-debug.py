@@ -116,6 +116,12 @@ class Debugger:
                           f'0x{at:x}')
 
 
+def calls(machine):
+    """By name, how often each was made"""
+    return machine.qmp.command('qom-get', path='/machine/peripheral/vmi',
+                               property='calls')
+
+
 def debug(args, directory, tap):
     console = Console(directory)
     path = os.path.join(directory, 'gdb')
@@ -137,10 +143,18 @@ def debug(args, directory, tap):
         debugger.check_effects()
         debugger.break_in_rom()
         # Let it run without breakpoints for a while
-        before = gdb.memory(counter, 4)
+        before, counted = gdb.memory(counter, 4), calls(machine)
         gdb.resume_for(0.2)
         tap.fact(gdb.memory(counter, 4) != before,
                  'the guest runs on between stops')
+        made = {name: count - counted[name]
+                for name, count in calls(machine).items()}
+        rounds = made.pop('SetPxELong')
+        tap.fact(rounds > 0 and
+                 abs(made.pop('GetCycleCounter') - 2 * rounds) <= 2 and
+                 not any(made.values()),
+                 'each call to the host is counted, in place or not',
+                 f'{rounds} rounds of three calls, others {made}')
         gdb.command(f'M{end:x},4:01000000')
         gdb.detach()
         status = machine.wait()
