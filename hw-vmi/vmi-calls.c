@@ -11,6 +11,8 @@
 #include "trace.h"
 #include "vmi-internal.h"
 
+#define VMI_ERRORS_PER_SECOND 10
+
 static const VMICallInfo vmi_call_table[VMI_MAX_CALLS] = {
 #define VMI_CALL(nr, call, grp, words, on_stack, tcg, kvm, func) \
     [nr] = {                                                  \
@@ -89,13 +91,29 @@ void vmi_dispatch(VMICall *call)
     trace_vmi_return(CPU(call->cpu)->cpu_index, info->name, call->result);
 }
 
+/* Ten a second; a flood silences no more than the rest of its second. */
+static bool vmi_may_report(VMIPCIState *vmi)
+{
+    int64_t now = get_clock();
+
+    QEMU_LOCK_GUARD(&vmi->error_lock);
+    if (now - vmi->error_start >= NANOSECONDS_PER_SECOND) {
+        vmi->error_start = now;
+        vmi->errors = 0;
+    }
+    if (vmi->errors == VMI_ERRORS_PER_SECOND) {
+        return false;
+    }
+    vmi->errors++;
+    return true;
+}
+
 void vmi_guest_error(VMIPCIState *vmi, const char *fmt, ...)
 {
     g_autofree char *msg = NULL;
     va_list ap;
 
-    if (!qemu_loglevel_mask(LOG_GUEST_ERROR) ||
-        ratelimit_calculate_delay(&vmi->error_limit, 1)) {
+    if (!qemu_loglevel_mask(LOG_GUEST_ERROR) || !vmi_may_report(vmi)) {
         return;
     }
     va_start(ap, fmt);

@@ -13,13 +13,14 @@
  * UpdateKernelStack: EAX -> TSS, EDX new esp0.
  *
  * So the specification.  Linux has written the TSS itself, and passes the
- * selector of a data segment.
+ * selector of a data segment; what may be one is left alone.
  */
 void vmi_call_update_kernel_stack(VMICall *call)
 {
     CPUX86State *env = &call->cpu->env;
 
-    if ((env->tr.selector & ~7) && call->arg[0] == env->tr.base) {
+    if (call->arg[0] > UINT16_MAX && (env->tr.selector & ~7) &&
+        call->arg[0] == env->tr.base) {
         cpu_stl_data_ra(env, call->arg[0] + 4, call->arg[1], call->ra);
     }
 }

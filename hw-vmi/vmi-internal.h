@@ -21,7 +21,6 @@
 #include "hw/pci/pci_device.h"
 #include "hw/vmi/vmi-abi.h"
 #include "qemu/notify.h"
-#include "qemu/ratelimit.h"
 #include "qemu/thread.h"
 #include "qemu/timer.h"
 
@@ -109,7 +108,9 @@ struct VMIPCIState {
     PCIDevice parent_obj;
 
     MemoryRegion port;          /* (c) */
-    RateLimit error_limit;      /* its own lock */
+    QemuMutex error_lock;       /* a leaf; for the next two */
+    int64_t error_start;        /* of the current second, host ns */
+    unsigned errors;            /* reported in it */
     DeviceListener cpu_listener;
     Notifier machine_done;
     ISADevice *pit;             /* (c) NULL if KVM has it, or there is none */

@@ -301,9 +301,7 @@ static void vmi_pci_realize(PCIDevice *pdev, Error **errp)
         return;
     }
 
-    ratelimit_init(&vmi->error_limit);
-    ratelimit_set_speed(&vmi->error_limit, 10, NANOSECONDS_PER_SECOND);
-
+    qemu_mutex_init(&vmi->error_lock);
     vmi_tcg_init(vmi);
     vmi->nr_vcpus = machine->smp.max_cpus;
     vmi->vcpu = g_new0(VMIVCPU, vmi->nr_vcpus);

@@ -42,7 +42,10 @@ class QMP:
         self.command('qmp_capabilities')
 
     def read(self):
-        line = self.file.readline()
+        try:
+            line = self.file.readline()
+        except ConnectionError as error:
+            raise MachineError(f'QEMU has ended: {error}') from error
         if not line:
             raise MachineError('QEMU has closed its monitor')
         return json.loads(line)
@@ -52,7 +55,10 @@ class QMP:
         arguments = {key.replace('_', '-'): value
                      for key, value in arguments.items()}
         command = {'execute': name, 'arguments': arguments}
-        self.socket.sendall(json.dumps(command).encode())
+        try:
+            self.socket.sendall(json.dumps(command).encode())
+        except ConnectionError as error:
+            raise MachineError(f'QEMU has ended: {error}') from error
         while True:
             answer = self.read()
             if 'event' not in answer:
