@@ -20,6 +20,7 @@
 #include "hw/isa/isa.h"
 #include "hw/pci/pci_device.h"
 #include "hw/vmi/vmi-abi.h"
+#include "qemu/atomic.h"
 #include "qemu/notify.h"
 #include "qemu/ratelimit.h"
 #include "qemu/thread.h"
@@ -41,6 +42,23 @@ typedef struct VMIAlarm {
     uint64_t period;            /* cycles, 0: one shot */
 } VMIAlarm;
 
+/* Alarms that were up to 1, 2, 4... ns late; the last bucket is for the rest */
+#define VMI_LATENESS_BUCKETS 36
+
+/*
+ * What is counted, since QEMU started.  (o): the vCPU's own thread counts, by
+ * vmi_count(), and any thread reads.
+ */
+typedef struct VMIStats {
+    uint64_t calls[VMI_MAX_CALLS];  /* (o) carried out by the host */
+    uint64_t refused;               /* (o) */
+    uint64_t losses;                /* (o) page table changes that counted */
+    uint64_t spaces_dropped;        /* (o) for those made by other vCPUs */
+    uint64_t alarms_fired;          /* (B) and so both below */
+    uint64_t alarms_masked;
+    uint64_t alarm_lateness[VMI_LATENESS_BUCKETS];
+} VMIStats;
+
 struct VMIVCPU {
     VMIPCIState *vmi;           /* (c) */
     X86CPU *cpu;                /* (B) NULL while no CPU is plugged here */
@@ -60,6 +78,8 @@ struct VMIVCPU {
     uint64_t own_losses;        /* made by this vCPU */
     uint64_t other_losses;      /* by others, when CR3 was last loaded */
     uint64_t stale;             /* mismatches that the self-check found */
+
+    VMIStats stats;
 
     /* Halt: the vCPU's own thread only, see vmi-halt.c */
     int64_t halt_start;         /* host ns, 0: not in it */
@@ -105,6 +125,7 @@ struct VMIPCIState {
     PCIDevice parent_obj;
 
     MemoryRegion port;          /* (c) */
+    char *qom_path;             /* (c) */
     RateLimit error_limit;      /* its own lock */
     DeviceListener cpu_listener;
     Notifier machine_done;
@@ -128,6 +149,12 @@ struct VMIPCIState {
     uint8_t accel;              /* VMIAccel at VMI_Init, (B) */
     uint8_t relocated[VMI_MAX_CALLS];   /* VMIService answered last, (B) */
     uint32_t rom_revision;      /* told by the ROM at VMI_Init, (B) */
+    int64_t active_since;       /* s since 1970, the host's clock, (B) */
+
+    uint64_t handshakes;        /* that were accepted, (B) */
+    uint64_t guest_errors;      /* (a) */
+    char *error_message;        /* (a) of the last one, not sent yet, or NULL */
+    QEMUBH *error_bh;           /* (c) sends it */
 
     bool wallclock_updated;     /* (a) */
     bool debugged;              /* (a) a debugger has set breakpoints */
@@ -196,10 +223,26 @@ void vmi_dispatch(VMICall *call);
 /**
  * vmi_guest_error: report what a guest did wrong, at a bounded rate
  *
- * Goes to -d guest_errors.  Any thread.
+ * Counted, goes to -d guest_errors, and to management as VMI_GUEST_ERROR.
+ * Any thread, without the vCPU's lock.
  */
 void vmi_guest_error(VMIPCIState *vmi, const char *fmt, ...)
     G_GNUC_PRINTF(2, 3);
+
+/**
+ * vmi_count: add 1 to a counter that this thread alone counts in
+ */
+static inline void vmi_count(uint64_t *counter)
+{
+    qatomic_set_u64(counter, *counter + 1);
+}
+
+/* vmi-stats.c */
+
+/**
+ * vmi_stats_init: offer the device's numbers to the monitor; BQL held
+ */
+void vmi_stats_init(VMIPCIState *vmi);
 
 /* vmi-port.c */
 
@@ -297,6 +340,11 @@ void vmi_alarm_vcpu_init(VMIVCPU *vcpu);
  * vmi_alarm_cancel_all: disarm both alarms of a vCPU; any thread
  */
 void vmi_alarm_cancel_all(VMIVCPU *vcpu);
+
+/**
+ * vmi_alarms_armed: how many alarms of a vCPU are; any thread
+ */
+unsigned vmi_alarms_armed(VMIVCPU *vcpu);
 
 /**
  * vmi_alarm_restart: set the host timers of a vCPU whose state was loaded

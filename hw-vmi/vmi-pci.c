@@ -17,6 +17,7 @@
 #include "hw/qdev-properties.h"
 #include "hw/timer/i8254.h"
 #include "qapi/error.h"
+#include "qapi/qapi-events-vmi.h"
 #include "qapi/visitor.h"
 #include "qemu/error-report.h"
 #include "qemu/units.h"
@@ -71,6 +72,11 @@ bool vmi_init(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
     vmi->accel = kvm_enabled() ? VMI_ACCEL_KVM : VMI_ACCEL_TCG;
     qatomic_set(&vmi->active, ok);
     vmi_flush_code();
+    if (ok) {
+        vmi->active_since = g_get_real_time() / G_USEC_PER_SEC;
+        vmi->handshakes++;
+        qapi_event_send_vmi_active(vmi->qom_path, rom);
+    }
     return ok;
 }
 
@@ -306,6 +312,7 @@ static void vmi_pci_realize(PCIDevice *pdev, Error **errp)
     device_listener_register(&vmi->cpu_listener);
 
     vmi_port_init(vmi);
+    vmi_stats_init(vmi);
     qemu_register_reset(vmi_reset, vmi);
     qemu_add_vm_change_state_handler(vmi_vm_state_change, vmi);
     vmi->machine_done.notify = vmi_machine_done;
