@@ -100,7 +100,10 @@ static void make_bad_calls(void)
         invoke_vmcall(&s, UNASSIGNED);
     }
     for (unsigned i = 0; i < 2; i++) {
-        Invoke s = { .ds_es = KERNEL_DS, .edi = UNASSIGNED };
+        Invoke s = {
+            .ds_es = KERNEL_DS,
+            .edi = i ? UNASSIGNED : VMI_MAX_CALLS + UNASSIGNED,
+        };
 
         invoke_port(&s);
     }
