@@ -16,6 +16,7 @@
 #include "hw/irq.h"
 #include "hw/pci/msi.h"
 #include "hw/timer/i8254.h"
+#include "qemu/host-utils.h"
 #include "system/cpu-timers.h"
 #include "system/hw_accel.h"
 #include "system/kvm.h"
@@ -70,6 +71,7 @@ static void vmi_deliver_lvtt(VMIVCPU *vcpu)
     lvt = apic->lvt[APIC_LVT_TIMER];
     if (lvt & APIC_LVT_MASKED) {
         trace_vmi_alarm_masked(index);
+        vcpu->stats.alarms_masked++;
         return;
     }
     if ((lvt & 0x700) != APIC_DM_FIXED || (lvt & 0xff) < 16) {
@@ -145,6 +147,16 @@ static bool vmi_alarm_advance(VMIAlarm *alarm, uint64_t now)
     return !uadd64_overflow(alarm->expiry, alarm->period, &alarm->expiry);
 }
 
+/* BQL held */
+static void vmi_alarm_count(VMIVCPU *vcpu, uint64_t late)
+{
+    uint64_t ns = vmi_cycles_to_ns(vcpu->vmi, late);
+    unsigned bucket = ns ? 64 - clz64(ns) : 0;
+
+    vcpu->stats.alarms_fired++;
+    vcpu->stats.alarm_lateness[MIN(bucket, VMI_LATENESS_BUCKETS - 1)]++;
+}
+
 static void vmi_alarm_cb(void *opaque)
 {
     VMIAlarm *alarm = opaque;
@@ -169,6 +181,7 @@ static void vmi_alarm_cb(void *opaque)
         }
     }
     trace_vmi_alarm_fire(CPU(vcpu->cpu)->cpu_index, flags, late);
+    vmi_alarm_count(vcpu, late);
     vmi_deliver(vcpu, flags);
 }
 
@@ -231,6 +244,17 @@ void vmi_alarm_cancel_all(VMIVCPU *vcpu)
         vcpu->alarm[i].armed = false;
         timer_del(vcpu->alarm[i].timer);
     }
+}
+
+unsigned vmi_alarms_armed(VMIVCPU *vcpu)
+{
+    unsigned armed = 0;
+
+    QEMU_LOCK_GUARD(&vcpu->lock);
+    for (int i = 0; i < VMI_ALARMS; i++) {
+        armed += vcpu->alarm[i].armed;
+    }
+    return armed;
 }
 
 void vmi_alarm_restart(VMIVCPU *vcpu)
