@@ -111,6 +111,10 @@ def main():
     output, status = run(command, args.timeout)
     judge(tap, args, output, status)
     check_log(tap, log.name, args.log)
+    if any('check=on' in arg for arg in command) and not args.expect:
+        stale = [line for line in output.splitlines() if ': check: ' in line]
+        tap.fact(not stale, "the device's self-check finds nothing stale",
+                 f'{len(stale)} lines, first {stale[:1]}')
     if args.twice:
         again, _ = run(command, args.timeout)
         tap.fact(output == again, 'a second run prints the same')
