@@ -11,10 +11,12 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import copy
 import json
 import pathlib
+import py_compile
 import re
 import shlex
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -171,6 +173,26 @@ class Nested:
         name = f'/guests/{pathlib.Path(path).name}'
         self.archive.file(name, pathlib.Path(path).read_bytes())
         return name
+
+    def add_python(self, script):
+        """Put a script, Python, and all modules that are loaded here there, each where it is here"""
+        self.archive.file(script, pathlib.Path(script).read_bytes())
+        program = str(pathlib.Path(sys.executable).resolve())
+        if program.strip('/') in self.archive.names:
+            return
+        paths = {getattr(module, '__file__', None) for module in list(sys.modules.values())} - {None}
+        with tempfile.NamedTemporaryFile() as compiled:
+            for path in paths:
+                if path.endswith('.py'):
+                    # In place of the source, for it takes long to translate there
+                    py_compile.compile(path, compiled.name, doraise=True)
+                    self.archive.file(f'{path}c', pathlib.Path(compiled.name).read_bytes())
+                else:
+                    self.archive.file(path, pathlib.Path(path).read_bytes())
+        for path in [program, *(path for path in paths if not path.endswith('.py'))]:
+            for library in libraries(path):
+                self.archive.file(library, pathlib.Path(library).read_bytes())
+        self.archive.file(program, pathlib.Path(program).read_bytes())
 
     def run(self, commands, timeout, directory, monitor, module_options=''):
         """Run (name, time limit, command) and yield (name, status, output) of each as it ends

@@ -19,12 +19,14 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'guest'))
 
 import exits
 import run_guest
-from kvm_guests import GUESTS
+from kvm_guests import GUESTS, Driven
 from nested import Nested
 
 # Seconds for all that runs in nested machines, and how many there may be if they stand still
 TIMEOUT = 540
 MACHINES = 3
+
+ROM = 'qemu/pc-bios/vmi/vmi.rom'
 
 
 def parse_args():
@@ -38,18 +40,21 @@ def parse_args():
 
 def run_here(guests, build, monitor):
     for guest in guests:
-        command = guest.command(str(build / 'bin/qemu-system-i386'), program(build, guest), f'socket,path={monitor}')
+        command = guest.command(str(build / 'bin/qemu-system-i386'), program(build, guest), str(build / ROM),
+                                f'socket,path={monitor}')
         output, status = run_guest.run(command, guest.timeout)
         yield guest, status, output, command
 
 
 def run_nested(guests, build, monitor, directory):
     machine = Nested(qemu=build / 'bin/qemu-system-x86_64', emulator=build / 'bin/qemu-system-i386',
-                     rom=build / 'qemu/pc-bios/vmi/vmi.rom', packages=build / 'nested/root')
+                     rom=build / ROM, packages=build / 'nested/root')
     commands = {}
     for guest in guests:
         name = machine.add(program(build, guest))
-        commands[guest.name] = (guest, [*guest.command('qemu', name, 'serial,path=/dev/ttyS2'),
+        if isinstance(guest, Driven):
+            machine.add_python(guest.script)
+        commands[guest.name] = (guest, [*guest.command('qemu', name, '/firmware/vmi.rom', 'serial,path=/dev/ttyS2'),
                                         '-L', '/firmware'])
     end = time.monotonic() + TIMEOUT
     for _ in range(MACHINES):
