@@ -55,20 +55,11 @@ static void vmi_pulse_irq0(VMIPCIState *vmi)
  * The vector in the local APIC's timer LVT.  An alarm that expires while the
  * entry is masked is dropped, as the APIC's own timer interrupt is.
  */
-static void vmi_deliver_lvtt(VMIVCPU *vcpu)
+static void vmi_send_lvtt(VMIVCPU *vcpu, uint32_t lvt, uint8_t apic_id)
 {
     int index = CPU(vcpu->cpu)->cpu_index;
-    APICCommonState *apic;
-    uint32_t lvt;
     MSIMessage msg;
 
-    if (!vcpu->cpu->apic_state) {
-        vmi_guest_error(vcpu->vmi, "alarm for the local APIC of CPU %d, "
-                        "which has none", index);
-        return;
-    }
-    apic = APIC_COMMON(vcpu->cpu->apic_state);
-    lvt = apic->lvt[APIC_LVT_TIMER];
     if (lvt & APIC_LVT_MASKED) {
         trace_vmi_alarm_masked(index);
         vcpu->stats.alarms_masked++;
@@ -80,27 +71,37 @@ static void vmi_deliver_lvtt(VMIVCPU *vcpu)
         return;
     }
     msg.address = APIC_DEFAULT_ADDRESS |
-                  ((uint32_t)apic->id << MSI_ADDR_DEST_ID_SHIFT);
+                  ((uint32_t)apic_id << MSI_ADDR_DEST_ID_SHIFT);
     msg.data = lvt & 0xff;
-    APIC_COMMON_GET_CLASS(apic)->send_msi(&msg);
+    APIC_COMMON_GET_CLASS(vcpu->cpu->apic_state)->send_msi(&msg);
 }
 
 /* KVM's APIC: only its vCPU's thread can read it.  BQL held. */
 static void vmi_deliver_lvtt_work(CPUState *cs, run_on_cpu_data data)
 {
-    cpu_synchronize_state(cs);
-    vmi_deliver_lvtt(data.host_ptr);
+    uint32_t lvt;
+    uint8_t id;
+
+    if (vmi_kvm_read_lvtt(cs, &lvt, &id)) {
+        vmi_send_lvtt(data.host_ptr, lvt, id);
+    }
 }
 
 static void vmi_deliver(VMIVCPU *vcpu, uint32_t flags)
 {
+    APICCommonState *apic;
+
     if (!(flags & VMI_ALARM_LVTT)) {
         vmi_pulse_irq0(vcpu->vmi);
+    } else if (!vcpu->cpu->apic_state) {
+        vmi_guest_error(vcpu->vmi, "alarm for the local APIC of CPU %d, "
+                        "which has none", CPU(vcpu->cpu)->cpu_index);
     } else if (kvm_enabled() && kvm_irqchip_in_kernel()) {
         async_run_on_cpu(CPU(vcpu->cpu), vmi_deliver_lvtt_work,
                          RUN_ON_CPU_HOST_PTR(vcpu));
     } else {
-        vmi_deliver_lvtt(vcpu);
+        apic = APIC_COMMON(vcpu->cpu->apic_state);
+        vmi_send_lvtt(vcpu, apic->lvt[APIC_LVT_TIMER], apic->id);
     }
 }
 

@@ -308,6 +308,15 @@ void vmi_rom_write_header(VMIPCIState *vmi);
  */
 bool vmi_rom_find(X86CPU *cpu, uint32_t linear, uint32_t *phys);
 
+/* vmi-kvm-apic.c */
+
+/**
+ * vmi_kvm_read_lvtt: a vCPU's APIC id and timer LVT, in its own thread
+ *
+ * Returns: false if KVM does not tell.
+ */
+bool vmi_kvm_read_lvtt(CPUState *cs, uint32_t *lvt, uint8_t *id);
+
 /* vmi-kvm-cpuid.c */
 
 /**
