@@ -110,19 +110,29 @@ static bool vmi_may_report(VMIPCIState *vmi)
     return true;
 }
 
+/*
+ * A flood formats few messages: the event needs the BQL, so it comes later, and
+ * tells how many errors there were by then.  qatomic_inc is a full barrier, so
+ * an event that is still to come, as seen here, counts this error.
+ */
 void vmi_guest_error(VMIPCIState *vmi, const char *fmt, ...)
 {
+    bool event, log;
     char *msg;
     va_list ap;
 
     qatomic_inc(&vmi->guest_errors);
+    event = !qatomic_read(&vmi->error_message);
+    log = qemu_loglevel_mask(LOG_GUEST_ERROR) && vmi_may_report(vmi);
+    if (!event && !log) {
+        return;
+    }
     va_start(ap, fmt);
     msg = g_strdup_vprintf(fmt, ap);
     va_end(ap);
-    if (qemu_loglevel_mask(LOG_GUEST_ERROR) && vmi_may_report(vmi)) {
+    if (log) {
         qemu_log("vmi: %s\n", msg);
     }
-    /* An event needs the BQL; one that comes too fast replaces the last. */
     g_free(qatomic_xchg(&vmi->error_message, msg));
     qemu_bh_schedule(vmi->error_bh);
 }
