@@ -27,3 +27,8 @@ html_theme_options = {
 html_sidebars = {'**': ['about.html', 'navigation.html', 'searchbox.html']}
 html_copy_source = False
 html_show_copyright = False
+
+man_pages = [
+    ('vmi', 'vmi', "boot a guest on QEMU with VMware's VMI", [author], 1),
+    ('system/devices/vmi', 'vmi-pci', 'VMware Virtual Machine Interface', [author], 7),
+]
