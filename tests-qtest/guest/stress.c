@@ -7,7 +7,8 @@
  * flushes before it looks.  What it then sees must be what the tables say.
  * The device's check=on looks at the same time for what was kept too long.
  *
- * Arguments: pae or paging32; cpus=N; rounds=N; seed=N.
+ * Arguments: pae or paging32; cpus=N; seed=N; rounds=N, or until a key is
+ * pressed.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -29,7 +30,8 @@
 uint8_t frames[FRAMES][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
 static uint32_t slot_lock[FRAMES][SLOTS], slot_value[FRAMES][SLOTS];
-static uint32_t rounds;
+static uint32_t rounds;         /* 0: until a key is pressed */
+static bool ended;
 
 /* At times nothing changes but by new spaces: each change makes all stale. */
 static bool calm;
@@ -415,7 +417,7 @@ static void run_rounds(void)
     };
 
     do_kernel_page(NULL);
-    for (uint32_t round = 0; round < rounds; round++) {
+    for (uint32_t round = 1; !READ_ONCE(ended); round++) {
         CPU *cpu = this();
         Space *s = &spaces[stress_random(SPACES)];
 
@@ -434,7 +436,11 @@ static void run_rounds(void)
         }
         ops[stress_random(READ_ONCE(calm) ? CALM_OPS : ARRAY_SIZE(ops))](s);
         stress_unlock(&s->lock);
+        if (rounds ? round == rounds : this_cpu() == 0 && inb(0x64) & 1) {
+            break;
+        }
     }
+    ended = !rounds;
 }
 
 static void start_aps(void)
@@ -476,7 +482,7 @@ void guest_main(void)
 
     vmi_setup();
     smp_cpus = guest_arg_number("cpus", 1);
-    rounds = guest_arg_number("rounds", 1000);
+    rounds = guest_arg_number("rounds", 0);
     set_handler(14, handle_page_fault);
     for (unsigned id = 0; id < smp_cpus; id++) {
         cpus[id].random = seed * 2654435761u + id + 1;
@@ -491,6 +497,7 @@ void guest_main(void)
     }
     space_init();
     start_aps();
+    printf("# running\n");
     for (unsigned id = 1; id < smp_cpus; id++) {
         ap_start_run(id, run_rounds);
     }
