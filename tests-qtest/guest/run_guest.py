@@ -28,7 +28,7 @@ def parse_args():
     parser.add_argument('--append', default='')
     parser.add_argument('--status', type=int, default=1,
                         help="QEMU's exit status; 1 is the guest's success")
-    parser.add_argument('--timeout', type=float, default=60)
+    parser.add_argument('--timeout', type=float, default=150)
     parser.add_argument('--twice', action='store_true',
                         help='run again and expect the same output')
     parser.add_argument('--expect', action='append', default=[],
