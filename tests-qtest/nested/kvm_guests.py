@@ -30,6 +30,7 @@ class Guest:
     expect: list = dataclasses.field(default_factory=list)
     timeout: float = 90
     count_exits: bool = False
+    shadow: bool = False                    # without nested paging; in a nested machine only
 
     def command(self, qemu, guest, rom, monitor):
         """rom: the device's; monitor: a chardev for the one who counts exits"""
@@ -74,7 +75,6 @@ DEMO = [r'VMI: Found VMware, Inc[.] Hypervisor OPROM, API version 3[.]0, ROM ver
         r'asleep in Halt for 500 ms: 1 wake-up, 1 tick',
         r'VMI demo guest: all done, [0-9]+ ticks on vmi-timer']
 
-# The long ones first, for two run at a time
 GUESTS = [
     Guest('reboot', 'reboot', plans=4),
     migrate('migrate', 'paging32', old_rom=True),
@@ -109,4 +109,7 @@ GUESTS = [
     Guest('spaces', 'spaces', 'paging32'),
     Guest('spaces-pae', 'spaces', 'pae'),
     Guest('shutdown', 'shutdown', status=0),
+    Guest('shadow-calls', 'calls', 'paging32', shadow=True),
+    Guest('shadow-calls-pae', 'calls', 'pae', shadow=True),
+    Guest('shadow-demo', 'demo', device='vmi-pci,cycle-frequency=2826365000', expect=DEMO, shadow=True),
 ]

@@ -144,6 +144,13 @@ def ask(path, questions):
     return answers
 
 
+def with_module_option(option, command):
+    """A command that runs with this option of kvm-amd, which has its defaults before and afterwards"""
+    module = f'/modules/{MODULES[-1]}.ko'
+    return ['sh', '-c', f'rmmod {MODULES[-1]}; insmod {module} {option}; "$@"; status=$?; rmmod {MODULES[-1]}; '
+            f'insmod {module}; exit $status', 'sh', *command]
+
+
 class Nested:
     def __init__(self, *, qemu, emulator, rom, packages):
         """Where QEMU for the machine is, QEMU for its guests, their ROM, and the unpacked Debian packages"""
@@ -154,7 +161,7 @@ class Nested:
         for name in ('proc', 'sys', 'dev', 'tmp'):
             self.archive.directory(name)
         self.archive.file('bin/busybox', pathlib.Path(packages, 'bin/busybox').read_bytes())
-        for name in 'sh mount insmod stty timeout poweroff cat'.split():
+        for name in 'sh mount insmod stty timeout poweroff cat rmmod'.split():
             self.archive.link(f'bin/{name}', 'busybox')
         self.modules = module_order(packages, MODULES)
         for path in self.modules:
@@ -194,15 +201,14 @@ class Nested:
                 self.archive.file(library, pathlib.Path(library).read_bytes())
         self.archive.file(program, pathlib.Path(program).read_bytes())
 
-    def run(self, commands, timeout, directory, monitor, module_options=''):
+    def run(self, commands, timeout, directory, monitor):
         """Run (name, time limit, command) and yield (name, status, output) of each as it ends
 
         The third serial line goes to the Unix socket "monitor".
         A machine ends after "timeout" seconds, or if a command does not end though its time is over.
         A command that was still running, or had not begun, when the machine ended is not reported.
         """
-        insmod = '\n'.join(f'insmod /modules/{path.name}' +
-                           (f' {module_options}' if path == self.modules[-1] else '') for path in self.modules)
+        insmod = '\n'.join(f'insmod /modules/{path.name}' for path in self.modules)
         archive = copy.deepcopy(self.archive)
         archive.file('init', INIT.format(modules=insmod).encode())
         archive.file('commands', ''.join(
