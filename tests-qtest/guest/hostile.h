@@ -23,6 +23,7 @@ extern uint32_t long_port64, long_port_compat;
 extern uint8_t long_ud[], long_other[];
 void long_go(void);
 
+void test_arguments(void);
 void test_modes(void);
 void test_long_mode(void);
 

@@ -20,24 +20,32 @@ typedef struct Mode {
     void (*enter)(void *unused);
     uint32_t eflags;
     int port_vector;            /* with which the code behind OUT ends */
+    bool open_tss;              /* with the port in its I/O bitmap */
+    uint16_t cs, ss;
 } Mode;
+
+/* Segments of the rings that nobody uses */
+#define RING1_CS    (0x60 | 1)
+#define RING1_SS    (0x68 | 1)
+#define RING2_CS    (0x70 | 2)
+#define RING2_SS    (0x78 | 2)
 
 /* VMCALL and its number, or OUT, then how it ends */
 static uint8_t code[16] __attribute__((aligned(16)));
 static const Mode *mode;
 static uint32_t in_eax, in_edi;
 
-static void enter_user_mode(void *unused)
+static void enter_outer_ring(void *unused)
 {
-    asm volatile("push %[ds]\n\t"
+    asm volatile("push %[ss]\n\t"
                  "push %[esp]\n\t"
                  "push %[eflags]\n\t"
                  "push %[cs]\n\t"
                  "push %[eip]\n\t"
-                 "mov %[ds], %%ds\n\t"
-                 "mov %[ds], %%es\n\t"
+                 "mov %[ss], %%ds\n\t"
+                 "mov %[ss], %%es\n\t"
                  "iret"
-                 : : [ds]"S"(USER_DS), [cs]"i"(USER_CS),
+                 : : [ss]"S"((uint32_t)mode->ss), [cs]"b"((uint32_t)mode->cs),
                  [esp]"i"(user_stack_top), [eflags]"c"(mode->eflags),
                  [eip]"i"(code), "a"(in_eax), "d"(IN_DX), "D"(in_edi)
                  : "memory");
@@ -71,30 +79,39 @@ static void enter_code16(void *unused)
 }
 
 static const Mode modes[] = {
-    { "user mode with IOPL 3", enter_user_mode, EFLAGS_IOPL, VECTOR_BP },
-    { "user mode with the port in its I/O bitmap", enter_user_mode, 0,
-      VECTOR_BP },
-    { "user mode without the right to it", enter_user_mode, 0, VECTOR_GP },
+    { "user mode with IOPL 3", enter_outer_ring, EFLAGS_IOPL, VECTOR_BP, false,
+      USER_CS, USER_DS },
+    { "user mode with the port in its I/O bitmap", enter_outer_ring, 0,
+      VECTOR_BP, true, USER_CS, USER_DS },
+    { "user mode without the right to it", enter_outer_ring, 0, VECTOR_GP,
+      false, USER_CS, USER_DS },
+    { "ring 1", enter_outer_ring, EFLAGS_IOPL, VECTOR_BP, false, RING1_CS,
+      RING1_SS },
+    { "ring 2", enter_outer_ring, EFLAGS_IOPL, VECTOR_BP, false, RING2_CS,
+      RING2_SS },
     { "virtual-8086 mode with the port in its I/O bitmap", enter_v86_mode,
-      EFLAGS_IOPL, VECTOR_BP },
+      EFLAGS_IOPL, VECTOR_BP, true },
     { "virtual-8086 mode without the right to it", enter_v86_mode, EFLAGS_IOPL,
       VECTOR_GP },
     { "16-bit code", enter_code16, 0, VECTOR_BP },
 };
 
+static void make_rings(void)
+{
+    const uint32_t flat = DESC_32BIT | DESC_PAGES;
+
+    for (unsigned ring = 1; ring <= 2; ring++) {
+        unsigned cs = (ring == 1 ? RING1_CS : RING2_CS) / 8;
+
+        gdt[cs] = make_desc(0, 0xfffff, flat | DESC_CODE | ring << 13);
+        gdt[cs + 1] = make_desc(0, 0xfffff, flat | DESC_DATA | ring << 13);
+    }
+}
+
 static void load_tss(uint16_t selector)
 {
     gdt[selector / 8] &= ~((uint64_t)0x200 << 32);      /* not busy */
     asm volatile("ltr %w0" : : "r"(selector));
-}
-
-/* The I/O bitmap is the TSS's that is loaded. */
-static void choose_tss(void)
-{
-    bool open = mode->port_vector == VECTOR_BP && !(mode->eflags &&
-                mode->enter == enter_user_mode);
-
-    load_tss(open ? TSS2_SEL : TSS_SEL);
 }
 
 static void test_vmcall(void)
@@ -182,6 +199,7 @@ void guest_main(void)
     test_before_init();
     vmi_setup();
     pic_init();
+    make_rings();
     open_tss.tss = tss;
     open_tss.tss.iomap = offsetof(typeof(open_tss), bitmap);
     open_tss.bitmap[sizeof(open_tss.bitmap) - 1] = 0xff;
@@ -189,7 +207,7 @@ void guest_main(void)
                                   DESC_TSS);
     for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
         mode = &modes[i];
-        choose_tss();
+        load_tss(mode->open_tss ? TSS2_SEL : TSS_SEL);
         test_vmcall();
         test_port();
         report(vmi_frequency() == 1000000000,
