@@ -113,6 +113,52 @@ static void test_flood(void)
     qtest_quit(qts);
 }
 
+#define CPU_HOTPLUG     0xaf00      /* of the i440FX: which CPU, flags */
+#define CPU_FLAGS       (CPU_HOTPLUG + 4)
+#define CPU_EJECT       8
+
+/* How many CPUs have numbers */
+static unsigned vcpus(QTestState *qts)
+{
+    QDict *rsp = qtest_qmp(qts, "{ 'execute': 'query-stats', 'arguments': "
+                           "{ 'target': 'vcpu', 'providers': [ "
+                           "{ 'provider': 'vmi' } ] } }");
+    unsigned count = qlist_size(qdict_get_qlist(rsp, "return"));
+
+    qobject_unref(rsp);
+    return count;
+}
+
+/* CPUs come and go; the first one in the list is the one that is free. */
+static void test_plug(void)
+{
+    QTestState *qts = qtest_init("-machine pc -smp 1,maxcpus=2 " VMI_DEVICE);
+
+    g_assert_cmpuint(vcpus(qts), ==, 1);
+    for (int i = 0; i < 3; i++) {
+        QDict *rsp = qtest_qmp(qts, "{ 'execute': 'query-hotpluggable-cpus' }");
+        const QListEntry *entry = qlist_first(qdict_get_qlist(rsp, "return"));
+        QDict *cpu = qobject_to(QDict, qlist_entry_obj(entry));
+        QDict *props = qdict_clone_shallow(qdict_get_qdict(cpu, "props"));
+
+        qdict_put_str(props, "id", "cpu");
+        qtest_qmp_device_add_qdict(qts, qdict_get_str(cpu, "type"), props);
+        qobject_unref(props);
+        qobject_unref(rsp);
+        g_assert_cmpuint(vcpus(qts), ==, 2);
+
+        qtest_system_reset(qts);
+        qtest_outb(qts, CPU_HOTPLUG, 0);    /* leave its old interface */
+        qtest_outl(qts, CPU_HOTPLUG, 1);
+        qtest_qmp_device_del_send(qts, "cpu");
+        qtest_outb(qts, CPU_FLAGS, CPU_EJECT);
+        qtest_qmp_eventwait(qts, "DEVICE_DELETED");
+        g_assert_cmpuint(vcpus(qts), ==, 1);
+        qtest_system_reset(qts);
+    }
+    qtest_quit(qts);
+}
+
 /* The names of a schema, with a space before and behind each */
 static char *schema_names(QTestState *qts, const char *target)
 {
@@ -173,6 +219,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vmi/stats/absent", test_absent);
     qtest_add_func("/vmi/stats/inactive", test_inactive);
     qtest_add_func("/vmi/stats/flood", test_flood);
+    qtest_add_func("/vmi/stats/plug", test_plug);
     qtest_add_func("/vmi/stats/schema", test_schema);
     return g_test_run();
 }
