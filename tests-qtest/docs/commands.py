@@ -1,7 +1,7 @@
 # The commands that documents tell a user to type.
 #
 # In .rst files they are in "code-block:: console", in Markdown between ```console and ```. A line with "$ " begins
-# one, which goes on while quotes are open or a line ends with a backslash. Other lines are what it prints, or some of
+# one, which goes on as a shell would ask for more. Other lines are what it prints, or some of
 # it: runs of digits stand for any others, and [...] for anything.
 #
 # A block is marked as not run by a caption, or in Markdown by the line in italics before it, that begins with
@@ -11,7 +11,7 @@
 
 import dataclasses
 import re
-import shlex
+import subprocess
 
 RST_BLOCK = re.compile(r'( *)\.\. code-block:: console')
 MARKDOWN_BLOCK = re.compile(r'( *)```console')
@@ -27,13 +27,9 @@ class Command:
 
 
 def complete(text):
-    if text.endswith('\\'):
-        return False
-    try:
-        shlex.split(text)
-    except ValueError:
-        return False
-    return True
+    """Whether a shell would not ask for more"""
+    return not text.endswith('\\') and subprocess.run(['bash', '-n', '-c', text], stderr=subprocess.DEVNULL,
+                                                      check=False).returncode == 0
 
 
 def parse_block(lines, place, not_run):

@@ -1,0 +1,113 @@
+#!/usr/bin/python3
+"""
+Type the commands of a document, in its order, as its reader would: on a terminal, in the directory of the sources.
+What the document shows must come. A command whose output ends in "QEMU: Terminated" is ended by Ctrl-A X when the
+rest is there.
+
+The directory is one of links to the sources, with stand-ins for what the reader is to bring: the demo guest as
+bzImage, and a disk as ESX has them.
+
+usage: run-commands.py TOP DOCUMENT DEMO
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import pathlib
+import pty
+import random
+import select
+import signal
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'guest'))
+
+from commands import commands, missing_output  # noqa: E402 pylint: disable=wrong-import-position
+from tap import Tap  # noqa: E402 pylint: disable=wrong-import-position
+
+PATIENCE = 120                  # seconds, for a command
+TERMINATED = 'QEMU: Terminated'
+SECTORS = 4096
+ESX_DISK = f'''\
+# Disk DescriptorFile
+version=1
+CID=fffffffe
+parentCID=ffffffff
+createType="vmfs"
+
+# Extent description
+RW {SECTORS} VMFS "guest-flat.vmdk"
+
+# The Disk Data Base
+#DDB
+ddb.virtualHWVersion = "4"
+ddb.geometry.cylinders = "4"
+ddb.geometry.heads = "16"
+ddb.geometry.sectors = "63"
+ddb.adapterType = "lsilogic"
+'''
+
+
+def fill(directory, top, demo):
+    for path in top.iterdir():
+        (directory / path.name).symlink_to(path)
+    (directory / 'bzImage').symlink_to(demo)
+    (directory / 'initrd.gz').write_bytes(bytes(512))
+    (directory / 'guest.vmdk').write_text(ESX_DISK)
+    (directory / 'guest-flat.vmdk').write_bytes(random.Random(1).randbytes(SECTORS * 512))
+
+
+def run(command, directory):
+    """Return the exit status, which is None if it takes too long, and the output"""
+    child, terminal = pty.fork()
+    if not child:
+        os.chdir(directory)
+        os.execvp('bash', ['bash', '-c', command.text])
+    end = time.monotonic() + PATIENCE
+    output, told = '', False
+    status = None
+    while select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
+        try:
+            more = os.read(terminal, 65536)
+        except OSError:
+            more = b''
+        if not more:
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            break
+        output += more.decode(errors='replace').replace('\r', '')
+        if not told and TERMINATED in command.output and missing_output(command, output) in (TERMINATED, None):
+            # Something must have come from the guest
+            told = 'kernel on vmi' in output
+            if told:
+                os.write(terminal, b'\x01x')
+    if status is None:
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    os.close(terminal)
+    return status, output
+
+
+def main():
+    top, document, demo = (pathlib.Path(argument) for argument in sys.argv[1:])
+    tap = Tap()
+    with tempfile.TemporaryDirectory(prefix='vmi-docs-') as name:
+        directory = pathlib.Path(name)
+        fill(directory, top, demo.absolute())
+        for command in commands(top / document):
+            text = ' '.join(command.text.split())
+            if command.not_run:
+                tap.point(True, f'- {command.place}: {text} # SKIP {command.not_run}')
+                continue
+            status, output = run(command, directory)
+            missing = missing_output(command, output)
+            tap.fact(status == 0 and not missing, f'{command.place}: {text.replace("#", "")}')
+            if status != 0 or missing:
+                print(f'# exit status {status}; expected: {missing}')
+                print('\n'.join(f'# {line}' for line in output.splitlines()[-30:]))
+    tap.end()
+
+
+main()
