@@ -22,6 +22,7 @@ extern uint32_t long_vmcall64, long_vmcall_compat;
 extern uint8_t long_ud[], long_other[];
 void long_go(void);
 
+void test_user(void);
 void test_modes(void);
 void test_long_mode(void);
 
