@@ -324,6 +324,17 @@ bool vmi_kvm_read_lvtt(CPUState *cs, uint32_t *lvt, uint8_t *id);
  */
 void vmi_kvm_hide(X86CPU *cpu);
 
+/* vmi-kvm-port.c */
+
+/**
+ * vmi_kvm_port_call: serve a call without the CPU's whole state, if it can be
+ *
+ * In the vCPU's thread; BQL held.
+ *
+ * Returns: false if nothing was done.
+ */
+bool vmi_kvm_port_call(VMIPCIState *vmi, CPUState *cs);
+
 /* vmi-kvm-time.c: all with the BQL held */
 
 /**

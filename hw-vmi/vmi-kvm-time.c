@@ -181,7 +181,7 @@ void vmi_kvm_time_share(VMIPCIState *vmi)
     int64_t tsc_khz = kvm_vcpu_ioctl(cs, KVM_GET_TSC_KHZ);
     VMIShared shared = vmi_shared_get(vmi);
     uint64_t cycles = vmi_kvm_real_cycles(vmi, now), tsc = 0;
-    uint32_t multiplier = 0;
+    uint32_t multiplier = 0, flags = 0;
     int8_t shift = 0;
 
     if (shared.mr && (ldl_le_p(shared.data + VMI_SHARED_FLAGS) &
@@ -192,6 +192,10 @@ void vmi_kvm_time_share(VMIPCIState *vmi)
                        vmi_kvm_tsc_stable() && vmi_kvm_read_tsc(cs, &tsc);
     if (vmi->shared_time) {
         vmi_shared_scale(vmi, tsc_khz * 1000, &shift, &multiplier);
+        flags = VMI_SHARED_USABLE;
+        if (vmi->cycle_frequency == tsc_khz * 1000) {
+            flags |= VMI_SHARED_TICKS;
+        }
     } else if (!vmi->exact_stolen) {
         warn_report_once("vmi-pci: the TSC of this host is not one clock for "
                          "all processors, so each reading of time is an exit");
@@ -200,8 +204,7 @@ void vmi_kvm_time_share(VMIPCIState *vmi)
     vmi->kvm_cycles_ns = now;
     trace_vmi_share_time(vmi->shared_time, tsc, cycles, shift, multiplier);
     if (shared.mr) {
-        vmi_shared_write(&shared, vmi->shared_time ? VMI_SHARED_USABLE : 0,
-                         tsc, cycles, shift, multiplier);
+        vmi_shared_write(&shared, flags, tsc, cycles, shift, multiplier);
         vmi_shared_put(&shared);
     }
     for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {

@@ -11,6 +11,7 @@
 #include "exec/address-spaces.h"
 #include "hw/core/cpu.h"
 #include "system/hw_accel.h"
+#include "system/kvm.h"
 #include "trace.h"
 #include "vmi-internal.h"
 
@@ -77,6 +78,9 @@ static void vmi_port_write(void *opaque, hwaddr addr, uint64_t val,
 
     if (!current_cpu) {
         vmi_guest_error(vmi, "port written by none of the guest's CPUs");
+        return;
+    }
+    if (kvm_enabled() && vmi_kvm_port_call(vmi, current_cpu)) {
         return;
     }
     cpu_synchronize_state(current_cpu);

@@ -211,6 +211,9 @@ flush_global:
  * cycles.  Available time is real time there, and nothing is stolen: the
  * code cannot know the processor that it runs on.  Without usable data the
  * device answers.
+ *
+ * Cycles are ticks on most hosts, which is the short way; what it cannot do
+ * falls through to the long one.
  */
 #define SHARED(field) (VMI_ROM_SHARED + VMI_SHARED_ ## field)
 read_counter:
@@ -221,16 +224,33 @@ read_counter:
         ret
 read_real:
         push    %ebx
-        push    %esi
+        rom_base %ecx
+        mov     SHARED(SEQUENCE)(%ecx), %ebx
+        testb   $VMI_SHARED_TICKS, SHARED(FLAGS)(%ecx)
+        jz      1f
+        lfence                          /* hosts of KVM have it */
+        rdtsc
+        sub     SHARED(TSC)(%ecx), %eax
+        sbb     SHARED(TSC) + 4(%ecx), %edx
+        jb      1f                      /* this processor's is behind */
+        add     SHARED(CYCLES)(%ecx), %eax
+        adc     SHARED(CYCLES) + 4(%ecx), %edx
+        cmp     SHARED(SEQUENCE)(%ecx), %ebx
+        jne     1f
+        test    $1, %bl
+        jnz     1f
+        pop     %ebx
+        ret
+1:      push    %esi
         push    %edi
         push    %ebp
-        rom_base %ebp
+        mov     %ecx, %ebp
 1:      mov     SHARED(SEQUENCE)(%ebp), %esi
         test    $1, %esi
         jnz     4f
         testb   $VMI_SHARED_USABLE, SHARED(FLAGS)(%ebp)
         jz      5f
-        lfence                          /* hosts of KVM have it */
+        lfence
         rdtsc
         sub     SHARED(TSC)(%ebp), %eax
         sbb     SHARED(TSC) + 4(%ebp), %edx

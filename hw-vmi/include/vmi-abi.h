@@ -158,6 +158,7 @@
 #define VMI_SHARED_BALANCE          255     /* u8, makes the byte sum 0 */
 #define VMI_SHARED_USABLE           1       /* flags: stubs may compute */
 #define VMI_SHARED_STOPPED          2       /* flags: counter of a stop */
+#define VMI_SHARED_TICKS            4       /* flags: cycles are ticks */
 
 /*
  * Host calls.  Arguments: EAX, EDX, ECX, EBX, ESI (the stub loads the last

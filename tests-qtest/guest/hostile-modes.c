@@ -1,5 +1,5 @@
 /*
- * The hostile program: VMCALL where it does not belong
+ * The hostile program: calls where they do not belong
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -38,6 +38,36 @@ static void enter_v86(void *unused)
                  "iret"
                  : : "r"(V86_SEGMENT), "r"(EFLAGS_ONE | EFLAGS_VM |
                                            EFLAGS_IOPL) : "memory");
+}
+
+static const uint8_t user_code[] = {
+    0xe6, VMI_PORT,                                 /* out %al, $VMI_PORT */
+    0x0f, 0x0b,                                     /* ud2 */
+};
+
+/* With IOPL 3, so that the access itself is allowed. */
+static void call_from_user(void *unused)
+{
+    asm volatile("push %0\n\t"
+                 "push %%esp\n\t"
+                 "push %1\n\t"
+                 "push %2\n\t"
+                 "push %3\n\t"
+                 "mov $0x12345678, %%edx\n\t"
+                 "iret"
+                 : : "r"(USER_DS), "r"(EFLAGS_ONE | EFLAGS_IOPL), "i"(USER_CS),
+                     "r"(user_code), "D"(VMI_CALL_GetCycleFrequency),
+                     "a"(0x87654321) : "edx", "memory");
+}
+
+void test_user(void)
+{
+    int vector = trap(call_from_user, NULL);
+
+    report(vector == VECTOR_UD && trap_frame.cs == USER_CS &&
+           trap_frame.eax == 0x87654321 && trap_frame.edx == 0x12345678,
+           "the port does nothing for user code", "vector %d, EAX 0x%x, EDX "
+           "0x%x", vector, trap_frame.eax, trap_frame.edx);
 }
 
 static uint8_t prefixed[8];

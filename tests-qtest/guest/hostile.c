@@ -287,6 +287,7 @@ void guest_main(void)
     test_ap_state();
     test_init();
     test_arguments();
+    test_user();
     if (vmi_under_kvm()) {
         report_skip("VMCALL where it does not belong", VMCALL_IS_KVMS);
     } else {

@@ -24,6 +24,7 @@ extern uint8_t long_ud[], long_other[];
 void long_go(void);
 
 void test_arguments(void);
+void test_user(void);
 void test_modes(void);
 void test_long_mode(void);
 

@@ -23,7 +23,7 @@ from kvm_guests import GUESTS, Driven
 import nested
 
 # Seconds for all that runs in nested machines, and how many there may be if they stand still
-TIMEOUT = 540
+TIMEOUT = 840
 MACHINES = 3
 
 ROM = 'qemu/pc-bios/vmi/vmi.rom'
