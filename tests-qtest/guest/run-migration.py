@@ -72,6 +72,9 @@ class Driver(Mover):
         if not self.console.wait_line('# round', self.machine):
             raise MachineError('the guest ended after a snapshot')
 
+    def guest_has_ended(self):
+        return '\n1..' in self.console.text()
+
     def run(self, tap):
         ways = self.args.ways.split(',')
         moves = 0

@@ -85,6 +85,7 @@ GUESTS = [
     Guest('iret-pae', 'iret', 'pae'),
     *(Guest(f'alarm-{route}-{irqchip}', 'alarm', route + append, irqchip)
       for irqchip in ('on', 'split') for route, append in (('pic', ''), ('ioapic', ' pae'), ('lvtt', ' paging32'))),
+    Guest('modes', 'modes', 'paging32'),
     Guest('demo', 'demo', device='vmi-pci,cycle-frequency=2826365000', expect=DEMO),
     Guest('demo-split', 'demo', irqchip='split', device='vmi-pci,cycle-frequency=2826365000', expect=DEMO),
     Guest('demo-off', 'demo', irqchip='off', device='vmi-pci,cycle-frequency=2826365000', expect=DEMO, qemu=NO_APIC),
