@@ -97,10 +97,12 @@ def inside(top, package):
     tap.fact(not ok and 'needs the sources' in output, 'vmi build says that it is for the sources')
     ok, output = run('/usr/bin/vmi', '--help')
     tap.fact(ok and 'usage: vmi run' in output and 'bench' not in output, 'vmi --help is about the installed one')
-    for section, name, word in ((1, 'vmi', 'kernel'), (7, 'vmi-pci', 'cycle-frequency')):
+    options = re.findall(r'--\w[\w-]*', output)
+    for section, name, words in ((1, 'vmi', options), (7, 'vmi-pci', ['cycle-frequency'])):
         page = pathlib.Path(f'/usr/share/man/man{section}/{name}.{section}.gz')
-        _, text = run('zcat', page)
-        tap.fact(word in text.replace('\\', ''), f'there is a man page {name}({section})')
+        text = run('zcat', page)[1].replace('\\', '')
+        missing = [word for word in words if word not in text]
+        tap.fact(words and not missing, f'the man page {name}({section}) has all that it should', missing)
     tap.fact(pathlib.Path(f'/usr/share/doc/{NAME}/html/index.html').exists(), 'there are documents')
 
     fact(tap, run('dpkg', '--purge', NAME), 'dpkg removes it')
