@@ -16,6 +16,7 @@
 #include "hw/irq.h"
 #include "hw/pci/msi.h"
 #include "hw/timer/i8254.h"
+#include "qemu/host-utils.h"
 #include "system/cpu-timers.h"
 #include "system/hw_accel.h"
 #include "system/kvm.h"
@@ -54,22 +55,14 @@ static void vmi_pulse_irq0(VMIPCIState *vmi)
  * The vector in the local APIC's timer LVT.  An alarm that expires while the
  * entry is masked is dropped, as the APIC's own timer interrupt is.
  */
-static void vmi_deliver_lvtt(VMIVCPU *vcpu)
+static void vmi_send_lvtt(VMIVCPU *vcpu, uint32_t lvt, uint8_t apic_id)
 {
     int index = CPU(vcpu->cpu)->cpu_index;
-    APICCommonState *apic;
-    uint32_t lvt;
     MSIMessage msg;
 
-    if (!vcpu->cpu->apic_state) {
-        vmi_guest_error(vcpu->vmi, "alarm for the local APIC of CPU %d, "
-                        "which has none", index);
-        return;
-    }
-    apic = APIC_COMMON(vcpu->cpu->apic_state);
-    lvt = apic->lvt[APIC_LVT_TIMER];
     if (lvt & APIC_LVT_MASKED) {
         trace_vmi_alarm_masked(index);
+        vcpu->stats.alarms_masked++;
         return;
     }
     if ((lvt & 0x700) != APIC_DM_FIXED || (lvt & 0xff) < 16) {
@@ -78,27 +71,37 @@ static void vmi_deliver_lvtt(VMIVCPU *vcpu)
         return;
     }
     msg.address = APIC_DEFAULT_ADDRESS |
-                  ((uint32_t)apic->id << MSI_ADDR_DEST_ID_SHIFT);
+                  ((uint32_t)apic_id << MSI_ADDR_DEST_ID_SHIFT);
     msg.data = lvt & 0xff;
-    APIC_COMMON_GET_CLASS(apic)->send_msi(&msg);
+    APIC_COMMON_GET_CLASS(vcpu->cpu->apic_state)->send_msi(&msg);
 }
 
 /* KVM's APIC: only its vCPU's thread can read it.  BQL held. */
 static void vmi_deliver_lvtt_work(CPUState *cs, run_on_cpu_data data)
 {
-    cpu_synchronize_state(cs);
-    vmi_deliver_lvtt(data.host_ptr);
+    uint32_t lvt;
+    uint8_t id;
+
+    if (vmi_kvm_read_lvtt(cs, &lvt, &id)) {
+        vmi_send_lvtt(data.host_ptr, lvt, id);
+    }
 }
 
 static void vmi_deliver(VMIVCPU *vcpu, uint32_t flags)
 {
+    APICCommonState *apic;
+
     if (!(flags & VMI_ALARM_LVTT)) {
         vmi_pulse_irq0(vcpu->vmi);
+    } else if (!vcpu->cpu->apic_state) {
+        vmi_guest_error(vcpu->vmi, "alarm for the local APIC of CPU %d, "
+                        "which has none", CPU(vcpu->cpu)->cpu_index);
     } else if (kvm_enabled() && kvm_irqchip_in_kernel()) {
         async_run_on_cpu(CPU(vcpu->cpu), vmi_deliver_lvtt_work,
                          RUN_ON_CPU_HOST_PTR(vcpu));
     } else {
-        vmi_deliver_lvtt(vcpu);
+        apic = APIC_COMMON(vcpu->cpu->apic_state);
+        vmi_send_lvtt(vcpu, apic->lvt[APIC_LVT_TIMER], apic->id);
     }
 }
 
@@ -145,6 +148,16 @@ static bool vmi_alarm_advance(VMIAlarm *alarm, uint64_t now)
     return !uadd64_overflow(alarm->expiry, alarm->period, &alarm->expiry);
 }
 
+/* BQL held */
+static void vmi_alarm_count(VMIVCPU *vcpu, uint64_t late)
+{
+    uint64_t ns = vmi_cycles_to_ns(vcpu->vmi, late);
+    unsigned bucket = ns ? 64 - clz64(ns) : 0;
+
+    vcpu->stats.alarms_fired++;
+    vcpu->stats.alarm_lateness[MIN(bucket, VMI_LATENESS_BUCKETS - 1)]++;
+}
+
 static void vmi_alarm_cb(void *opaque)
 {
     VMIAlarm *alarm = opaque;
@@ -169,6 +182,7 @@ static void vmi_alarm_cb(void *opaque)
         }
     }
     trace_vmi_alarm_fire(CPU(vcpu->cpu)->cpu_index, flags, late);
+    vmi_alarm_count(vcpu, late);
     vmi_deliver(vcpu, flags);
 }
 
@@ -231,6 +245,17 @@ void vmi_alarm_cancel_all(VMIVCPU *vcpu)
         vcpu->alarm[i].armed = false;
         timer_del(vcpu->alarm[i].timer);
     }
+}
+
+unsigned vmi_alarms_armed(VMIVCPU *vcpu)
+{
+    unsigned armed = 0;
+
+    QEMU_LOCK_GUARD(&vcpu->lock);
+    for (int i = 0; i < VMI_ALARMS; i++) {
+        armed += vcpu->alarm[i].armed;
+    }
+    return armed;
 }
 
 void vmi_alarm_restart(VMIVCPU *vcpu)

@@ -66,6 +66,7 @@ void vmi_dispatch(VMICall *call)
                           "not served by the host");
         vmi_guest_error(call->vmi, "call %u is not served by the host",
                         call->nr);
+        vmi_count(&call->vcpu->stats.refused);
         call->result = UINT64_MAX;
         return;
     }
@@ -77,17 +78,18 @@ void vmi_dispatch(VMICall *call)
     if (tcg_enabled() && !call->ra) {
         trace_vmi_refused(CPU(call->cpu)->cpu_index, call->nr, "by the port");
         vmi_guest_error(call->vmi, "call %u by the port, under TCG", call->nr);
+        vmi_count(&call->vcpu->stats.refused);
         call->result = UINT64_MAX;
         return;
     }
 
     info = &vmi_call_table[call->nr];
-    qatomic_set(&call->vcpu->calls[call->nr],
-                call->vcpu->calls[call->nr] + 1);
     trace_vmi_call(CPU(call->cpu)->cpu_index, call->nr, info->name, info->args,
                    call->arg[0], call->arg[1], call->arg[2], call->arg[3],
                    call->arg[4]);
     info->handler(call);
+    /* One that faulted has not come here, and will be made again. */
+    vmi_count(&call->vcpu->stats.calls[call->nr]);
     trace_vmi_return(CPU(call->cpu)->cpu_index, info->name, call->result);
 }
 
@@ -108,16 +110,29 @@ static bool vmi_may_report(VMIPCIState *vmi)
     return true;
 }
 
+/*
+ * A flood formats few messages: the event needs the BQL, so it comes later, and
+ * tells how many errors there were by then.  qatomic_inc is a full barrier, so
+ * an event that is still to come, as seen here, counts this error.
+ */
 void vmi_guest_error(VMIPCIState *vmi, const char *fmt, ...)
 {
-    g_autofree char *msg = NULL;
+    bool event, log;
+    char *msg;
     va_list ap;
 
-    if (!qemu_loglevel_mask(LOG_GUEST_ERROR) || !vmi_may_report(vmi)) {
+    qatomic_inc(&vmi->guest_errors);
+    event = !qatomic_read(&vmi->error_message);
+    log = qemu_loglevel_mask(LOG_GUEST_ERROR) && vmi_may_report(vmi);
+    if (!event && !log) {
         return;
     }
     va_start(ap, fmt);
     msg = g_strdup_vprintf(fmt, ap);
     va_end(ap);
-    qemu_log("vmi: %s\n", msg);
+    if (log) {
+        qemu_log("vmi: %s\n", msg);
+    }
+    g_free(qatomic_xchg(&vmi->error_message, msg));
+    qemu_bh_schedule(vmi->error_bh);
 }

@@ -85,12 +85,30 @@ static bool vmi_check_walk(CPUX86State *env, bool user, vaddr page,
     return true;
 }
 
+/*
+ * Whether another CPU has changed an entry since SetCR3 looked if one had: what
+ * it sees of that, the next SetCR3 drops.  That CPU may stand between its
+ * store and its notice, on a busy host for a while.
+ */
+static bool vmi_check_changed_since(VMIVCPU *vcpu)
+{
+    VMIPCIState *vmi = vcpu->vmi;
+
+    for (unsigned ms = 0; vmi->nr_vcpus > 1 && ms < 100; ms++) {
+        if (qatomic_read(&vmi->losses) - vcpu->own_losses !=
+            vcpu->other_losses) {
+            return true;
+        }
+        g_usleep(1000);
+    }
+    return false;
+}
+
 static void vmi_check_entry(CPUState *cs, int mmu_idx, vaddr page, hwaddr phys,
                             int prot, bool global, void *opaque)
 {
     VMIVCPU *vcpu = opaque;
     CPUX86State *env = cpu_env(cs);
-    uint64_t losses = qatomic_read(&vcpu->vmi->losses);
     bool user = mmu_idx == MMU_USER32_IDX;
     VMIWalk walk = { 0 };
 
@@ -105,12 +123,8 @@ static void vmi_check_entry(CPUState *cs, int mmu_idx, vaddr page, hwaddr phys,
     if (global && !(walk.leaf & PG_PRESENT_MASK)) {
         return;
     }
-    if (vcpu->vmi->nr_vcpus > 1) {
-        /* Another CPU may stand between its store and its notice. */
-        g_usleep(1000);
-        if (qatomic_read(&vcpu->vmi->losses) != losses) {
-            return;
-        }
+    if (vmi_check_changed_since(vcpu)) {
+        return;
     }
     vcpu->stale++;
     trace_vmi_check_stale(cs->cpu_index, env->cr[3], page, phys, prot,

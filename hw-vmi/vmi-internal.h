@@ -20,6 +20,7 @@
 #include "hw/isa/isa.h"
 #include "hw/pci/pci_device.h"
 #include "hw/vmi/vmi-abi.h"
+#include "qemu/atomic.h"
 #include "qemu/notify.h"
 #include "qemu/thread.h"
 #include "qemu/timer.h"
@@ -39,6 +40,23 @@ typedef struct VMIAlarm {
     uint64_t expiry;            /* cycles */
     uint64_t period;            /* cycles, 0: one shot */
 } VMIAlarm;
+
+/* Alarms that were up to 1, 2, 4... ns late; the last bucket is for the rest */
+#define VMI_LATENESS_BUCKETS 36
+
+/*
+ * What is counted, since QEMU started.  (o): the vCPU's own thread counts, by
+ * vmi_count(), and any thread reads.
+ */
+typedef struct VMIStats {
+    uint64_t calls[VMI_MAX_CALLS];  /* (o) carried out by the host */
+    uint64_t refused;               /* (o) */
+    uint64_t losses;                /* (o) page table changes that counted */
+    uint64_t spaces_dropped;        /* (o) for those made by other vCPUs */
+    uint64_t alarms_fired;          /* (B) and so both below */
+    uint64_t alarms_masked;
+    uint64_t alarm_lateness[VMI_LATENESS_BUCKETS];
+} VMIStats;
 
 struct VMIVCPU {
     VMIPCIState *vmi;           /* (c) */
@@ -60,13 +78,12 @@ struct VMIVCPU {
     uint64_t other_losses;      /* by others, when CR3 was last loaded */
     uint64_t stale;             /* mismatches that the self-check found */
 
+    VMIStats stats;
+
     /* Halt: the vCPU's own thread only, see vmi-halt.c */
     int64_t halt_start;         /* host ns, 0: not in it */
     int64_t halt_poll_ns;       /* how long to poll */
     unsigned halt_suspended;    /* halts without a poll, to come */
-
-    /* Host calls by number: (a), the vCPU's own thread counts */
-    uint64_t calls[VMI_MAX_CALLS];
 
     /* Processor start: (B) */
     bool ap_staged;
@@ -108,6 +125,7 @@ struct VMIPCIState {
     PCIDevice parent_obj;
 
     MemoryRegion port;          /* (c) */
+    char *qom_path;             /* (c) */
     QemuMutex error_lock;       /* a leaf; for the next two */
     int64_t error_start;        /* of the current second, host ns */
     unsigned errors;            /* reported in it */
@@ -135,6 +153,12 @@ struct VMIPCIState {
     uint8_t accel;              /* VMIAccel at VMI_Init, (B) */
     uint8_t relocated[VMI_MAX_CALLS];   /* VMIService answered last, (B) */
     uint32_t rom_revision;      /* told by the ROM at VMI_Init, (B) */
+    int64_t active_since;       /* s since 1970, the host's clock, (B) */
+
+    uint64_t handshakes;        /* that were accepted, (B) */
+    uint64_t guest_errors;      /* (a) */
+    char *error_message;        /* (a) of the last one, not sent yet, or NULL */
+    QEMUBH *error_bh;           /* (c) sends it */
 
     /* KVM: the real counter, see vmi-kvm-time.c; (B) */
     bool shared_time;           /* the guest computes it */
@@ -209,10 +233,26 @@ void vmi_dispatch(VMICall *call);
 /**
  * vmi_guest_error: report what a guest did wrong, at a bounded rate
  *
- * Goes to -d guest_errors.  Any thread.
+ * Counted, goes to -d guest_errors, and to management as VMI_GUEST_ERROR.
+ * Any thread, without the vCPU's lock.
  */
 void vmi_guest_error(VMIPCIState *vmi, const char *fmt, ...)
     G_GNUC_PRINTF(2, 3);
+
+/**
+ * vmi_count: add 1 to a counter that this thread alone counts in
+ */
+static inline void vmi_count(uint64_t *counter)
+{
+    qatomic_set_u64(counter, *counter + 1);
+}
+
+/* vmi-stats.c */
+
+/**
+ * vmi_stats_init: offer the device's numbers to the monitor; BQL held
+ */
+void vmi_stats_init(VMIPCIState *vmi);
 
 /* vmi-port.c */
 
@@ -267,6 +307,15 @@ void vmi_rom_write_header(VMIPCIState *vmi);
  * they look at, and be a VMI ROM.  BQL held.
  */
 bool vmi_rom_find(X86CPU *cpu, uint32_t linear, uint32_t *phys);
+
+/* vmi-kvm-apic.c */
+
+/**
+ * vmi_kvm_read_lvtt: a vCPU's APIC id and timer LVT, in its own thread
+ *
+ * Returns: false if KVM does not tell.
+ */
+bool vmi_kvm_read_lvtt(CPUState *cs, uint32_t *lvt, uint8_t *id);
 
 /* vmi-kvm-cpuid.c */
 
@@ -356,6 +405,11 @@ void vmi_alarm_vcpu_init(VMIVCPU *vcpu);
  * vmi_alarm_cancel_all: disarm both alarms of a vCPU; any thread
  */
 void vmi_alarm_cancel_all(VMIVCPU *vcpu);
+
+/**
+ * vmi_alarms_armed: how many alarms of a vCPU are; any thread
+ */
+unsigned vmi_alarms_armed(VMIVCPU *vcpu);
 
 /**
  * vmi_alarm_restart: set the host timers of a vCPU whose state was loaded

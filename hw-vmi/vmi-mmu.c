@@ -53,6 +53,7 @@
  */
 static void vmi_mmu_lost(VMICall *call)
 {
+    vmi_count(&call->vcpu->stats.losses);
     if (call->vmi->nr_vcpus > 1) {
         call->vcpu->own_losses++;
         qatomic_inc(&call->vmi->losses);
@@ -213,6 +214,7 @@ void vmi_call_set_cr3(VMICall *call)
     }
     if (!keep) {
         call->vcpu->other_losses = others;
+        vmi_count(&call->vcpu->stats.spaces_dropped);
         tlb_spaces_drop(cs);
     }
     tlb_spaces_load(cs, call->arg[0], keep);

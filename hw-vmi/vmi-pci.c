@@ -17,6 +17,7 @@
 #include "hw/qdev-properties.h"
 #include "hw/timer/i8254.h"
 #include "qapi/error.h"
+#include "qapi/qapi-events-vmi.h"
 #include "qapi/visitor.h"
 #include "qemu/error-report.h"
 #include "qemu/units.h"
@@ -74,6 +75,11 @@ bool vmi_init(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
         vmi_kvm_time_share(vmi);
     }
     vmi_flush_code();
+    if (ok) {
+        vmi->active_since = g_get_real_time() / G_USEC_PER_SEC;
+        vmi->handshakes++;
+        qapi_event_send_vmi_active(vmi->qom_path, rom);
+    }
     return ok;
 }
 
@@ -322,6 +328,7 @@ static void vmi_pci_realize(PCIDevice *pdev, Error **errp)
     device_listener_register(&vmi->cpu_listener);
 
     vmi_port_init(vmi);
+    vmi_stats_init(vmi);
     qemu_register_reset(vmi_reset, vmi);
     qemu_add_vm_change_state_handler(vmi_vm_state_change, vmi);
     vmi->machine_done.notify = vmi_machine_done;
@@ -345,31 +352,6 @@ static const Property vmi_pci_properties[] = {
 static bool vmi_get_active(Object *obj, Error **errp)
 {
     return qatomic_read(&VMI_PCI(obj)->active);
-}
-
-/* Of all vCPUs, since power-on.  What is translated in place counts, too. */
-static void vmi_get_calls(Object *obj, Visitor *v, const char *name,
-                          void *opaque, Error **errp)
-{
-    VMIPCIState *vmi = VMI_PCI(obj);
-
-    if (!visit_start_struct(v, name, NULL, 0, errp)) {
-        return;
-    }
-    for (unsigned nr = 0; nr < VMI_MAX_CALLS; nr++) {
-        uint64_t count = 0;
-
-        if (vmi->host[nr] == VMI_HOST_NONE) {
-            continue;
-        }
-        for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
-            count += qatomic_read(&vmi->vcpu[i].calls[nr]);
-        }
-        if (!visit_type_uint64(v, vmi_call_info(nr)->name, &count, errp)) {
-            break;
-        }
-    }
-    visit_end_struct(v, NULL);
 }
 
 static void vmi_get_cycle_frequency(Object *obj, Visitor *v, const char *name,
@@ -420,10 +402,6 @@ static void vmi_pci_class_init(ObjectClass *klass, void *data)
     object_class_property_set_description(klass, "cycle-frequency",
         "Cycles per second of the guest's counters; default: what the "
         "accelerator serves best");
-    object_class_property_add(klass, "calls", "struct", vmi_get_calls, NULL,
-                              NULL, NULL);
-    object_class_property_set_description(klass, "calls",
-        "How often each call was made that the host serves");
     object_class_property_add_bool(klass, "active", vmi_get_active, NULL);
     object_class_property_set_description(klass, "active",
         "A guest kernel has entered VMI mode");

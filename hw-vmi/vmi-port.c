@@ -84,6 +84,7 @@ static void vmi_port_write(void *opaque, hwaddr addr, uint64_t val,
     if (!vmi_port_allowed(env)) {
         trace_vmi_refused(current_cpu->cpu_index, 0, "not a 32-bit kernel");
         vmi_guest_error(vmi, "port written outside of 32-bit code at CPL 0");
+        vmi_count(&vmi->vcpu[current_cpu->cpu_index].stats.refused);
         return;
     }
 
@@ -98,6 +99,7 @@ static void vmi_port_write(void *opaque, hwaddr addr, uint64_t val,
         trace_vmi_refused(current_cpu->cpu_index, nr,
                           vmi->active ? "no such call" : "before VMI_Init");
         vmi_guest_error(vmi, "port written with number %" PRIu32, nr);
+        vmi_count(&vmi->vcpu[current_cpu->cpu_index].stats.refused);
         env->regs[R_EAX] = UINT32_MAX;
         env->regs[R_EDX] = UINT32_MAX;
     } else {

@@ -178,7 +178,9 @@ X86StartupResult vmi_startup(X86VirtualHypervisor *vhyp, X86CPU *cpu)
     }
 
     vcpu->ap_staged = false;
-    ok = vmi_ap_load(cpu, &vcpu->ap_state);
+    /* Migrated state may hold anything. */
+    ok = vmi_ap_state_valid(cpu, &vcpu->ap_state) &&
+         vmi_ap_load(cpu, &vcpu->ap_state);
     trace_vmi_ap_start(CPU(cpu)->cpu_index, ok);
     if (!ok) {
         vmi_guest_error(vmi, "STARTUP IPI for CPU %d, but its segments are "

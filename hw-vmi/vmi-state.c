@@ -154,6 +154,7 @@ static int vmi_post_load(void *opaque, int version_id)
     }
     vmi_time_jumped(vmi);
     vmi_flush_code();
+    vmi->active_since = g_get_real_time() / G_USEC_PER_SEC;
     return 0;
 }
 

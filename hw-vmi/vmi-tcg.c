@@ -36,6 +36,7 @@ X86HypercallResult vmi_hypercall(X86VirtualHypervisor *vhyp, X86CPU *cpu,
     if (!qatomic_read(&vmi->active)) {
         trace_vmi_refused(CPU(cpu)->cpu_index, nr, "before VMI_Init");
         vmi_guest_error(vmi, "call %u before VMI_Init", nr);
+        vmi_count(&call.vcpu->stats.refused);
         return X86_HYPERCALL_UNDEFINED;
     }
 

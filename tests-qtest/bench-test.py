@@ -32,7 +32,7 @@ ROWS = [
     'irq-off-on', 'irq-save-restore', 'irq-save-restore-nested',
     'int80-iret-user', 'int80-iret-kernel', 'sysenter-sysexit', 'kernel-stack', 'gdt-entry',
     'timer-set-pit', 'timer-set-apic', 'timer-fire-pit', 'timer-fire-apic',
-    'counter-real', 'counter-available', 'rdtsc',
+    'counter-real', 'counter-available', 'rdtsc', 'frequency',
 ]
 
 # As a QEMU with a Linux guest: "BEHAVIOUR" comes from the kernel's command line

@@ -56,6 +56,22 @@ static ALWAYS_INLINE void run_rdtsc(BenchKind kind, const BenchRow *row,
 }
 BENCH_DEFINE(run_rdtsc)
 
+/* A number that the host has: what a call costs that has nothing to do */
+static ALWAYS_INLINE void run_frequency(BenchKind kind, const BenchRow *row,
+                                        unsigned n)
+{
+    static uint64_t known;
+
+    while (n--) {
+        if (kind == BENCH_NATIVE) {
+            READ_ONCE(known);
+        } else {
+            bench_call(kind, VMI_CALL_GetCycleFrequency, 0, 0, 0);
+        }
+    }
+}
+BENCH_DEFINE(run_frequency)
+
 static ALWAYS_INLINE void set_alarm(BenchKind kind, uint32_t flags,
                                     uint64_t after)
 {
@@ -223,6 +239,9 @@ const BenchRow bench_time_rows[] = {
     }, {
         .name = "rdtsc", .calls = { VMI_CALL_RDTSC }, .ops = 1,
         BENCH_RUN(run_rdtsc),
+    }, {
+        .name = "frequency", .calls = { VMI_CALL_GetCycleFrequency },
+        .ops = 1, BENCH_RUN(run_frequency),
     },
     { .name = NULL },
 };

@@ -1,5 +1,5 @@
 /*
- * The hostile program: VMCALL in long mode
+ * The hostile program: VMCALL and the port in long mode
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -15,9 +15,13 @@ static uint64_t long_pdpt[512] __attribute__((aligned(PAGE_SIZE)));
 static uint64_t idt64[2 * (VECTOR_PF + 1)] __attribute__((aligned(16)));
 
 /*
- * With paging off: switch long mode on, VMCALL in compatibility mode and in
- * 64-bit mode, switch it off.  The handler skips VMCALL and its number.
+ * With paging off: switch long mode on, VMCALL and GetRelocationInfo by the
+ * port in compatibility mode and in 64-bit mode, switch it off.  The handler
+ * skips VMCALL and its number.
  */
+#define RELOCATE_66 "mov $66, %eax; mov $0x81, %edi; out %al, $0xe4\n"
+
+
 asm(".text\n"
     "long_go:\n"
     "   push %ebx\n"
@@ -30,15 +34,20 @@ asm(".text\n"
     "   xor %ebx, %ebx\n"
     "   " VMCALL(66) "\n"
     "   mov %ebx, long_vmcall_compat\n"
+    "   " RELOCATE_66
+    "   mov %eax, long_port_compat\n"
     "   xor %ebx, %ebx\n"
     "   ljmp $0x40, $1f\n"
     ".code64\n"
     "1: " VMCALL(66) "\n"
+    "   " RELOCATE_66
+    "   mov %eax, %esi\n"
     "   ljmp *2f(%rip)\n"
     ".balign 8\n"
     "2: .long 3f, 0x08\n"
     ".code32\n"
     "3: mov %ebx, long_vmcall64\n"
+    "   mov %esi, long_port64\n"
     "   mov %cr0, %eax\n"
     "   and $0x7fffffff, %eax\n"
     "   mov %eax, %cr0\n"
@@ -62,6 +71,8 @@ asm(".text\n"
     ".balign 4\n"
     "long_vmcall64: .skip 4\n"
     "long_vmcall_compat: .skip 4\n"
+    "long_port64: .skip 4\n"
+    "long_port_compat: .skip 4\n"
     ".text\n");
 
 static void set_gate64(unsigned vector, uint32_t entry)
@@ -109,5 +120,9 @@ void test_long_mode(void)
            "%u times", long_vmcall_compat);
     report(long_vmcall64 == 1, "VMCALL in 64-bit mode is #UD", "%u times",
            long_vmcall64);
-    report_alive("VMCALL in long mode");
+    report(long_port_compat == 66, "the port in compatibility mode changes no "
+           "register", "EAX 0x%x", long_port_compat);
+    report(long_port64 == 66, "the port in 64-bit mode changes no register",
+           "EAX 0x%x", long_port64);
+    report_alive("calls in long mode");
 }

@@ -17,11 +17,13 @@
 /* Whether a call still works; each test ends with it. */
 void report_alive(const char *after);
 
-/* hostile-long.c: how often VMCALL was #UD; its assembly */
+/* hostile-long.c: how often VMCALL was #UD, EAX after the port; its assembly */
 extern uint32_t long_vmcall64, long_vmcall_compat;
+extern uint32_t long_port64, long_port_compat;
 extern uint8_t long_ud[], long_other[];
 void long_go(void);
 
+void test_arguments(void);
 void test_modes(void);
 void test_long_mode(void);
 

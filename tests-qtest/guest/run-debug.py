@@ -118,8 +118,10 @@ class Debugger:
 
 def calls(machine):
     """By name, how often each was made"""
-    return machine.qmp.command('qom-get', path='/machine/peripheral/vmi',
-                               property='calls')
+    (result,) = machine.qmp.command('query-stats', target='vcpu',
+                                    providers=[{'provider': 'vmi'}])
+    return {stat['name'].removeprefix('call-'): stat['value']
+            for stat in result['stats'] if stat['name'].startswith('call-')}
 
 
 def debug(args, directory, tap):

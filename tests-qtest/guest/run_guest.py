@@ -28,7 +28,7 @@ def parse_args():
     parser.add_argument('--append', default='')
     parser.add_argument('--status', type=int, default=1,
                         help="QEMU's exit status; 1 is the guest's success")
-    parser.add_argument('--timeout', type=float, default=60)
+    parser.add_argument('--timeout', type=float, default=150)
     parser.add_argument('--twice', action='store_true',
                         help='run again and expect the same output')
     parser.add_argument('--expect', action='append', default=[],
@@ -111,6 +111,10 @@ def main():
     output, status = run(command, args.timeout)
     judge(tap, args, output, status)
     check_log(tap, log.name, args.log)
+    if any('check=on' in arg for arg in command) and not args.expect:
+        stale = [line for line in output.splitlines() if ': check: ' in line]
+        tap.fact(not stale, "the device's self-check finds nothing stale",
+                 f'{len(stale)} lines, first {stale[:1]}')
     if args.twice:
         again, _ = run(command, args.timeout)
         tap.fact(output == again, 'a second run prints the same')

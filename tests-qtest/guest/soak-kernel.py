@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 #
-# Move a real kernel under load from one QEMU to another, again and again.
+# Move a real kernel under load from one QEMU to another, again and again, or
+# let it run for a long time: is its clock right, and does QEMU's memory grow?
 #
 # Not part of ./vmi test: bring a kernel, and an initrd that puts load on it and
 # prints a line "TICK <monotonic> <realtime> [...]" a second, in seconds.
@@ -31,6 +32,8 @@ def parse_args():
     parser.add_argument('--initrd', required=True)
     parser.add_argument('--append', default='console=ttyS0')
     parser.add_argument('--moves', type=int, default=20)
+    parser.add_argument('--minutes', type=float, default=0,
+                        help='let it run for so long before it is moved')
     parser.add_argument('--ways', default='unix',
                         help='separated by commas, taken by turns: '
                         + ', '.join(Mover.WAYS))
@@ -78,6 +81,44 @@ class Soak(Mover):
             guest_end, host_end = self.tick()
         self.drift.append((guest_end - guest) - (host_end - host))
 
+    def resident(self):
+        """KiB of QEMU's that are the guest's memory or its own"""
+        with open(f'/proc/{self.machine.process.pid}/status',
+                  encoding='utf-8') as file:
+            return int(re.search(r'VmRSS:\s+(\d+)', file.read())[1])
+
+    def stay(self, tap, minutes):
+        """Let it run; compare clocks at each tick, and memory each minute"""
+        end = time.monotonic() + minutes * 60
+        self.tick()
+        guest, host = self.tick()
+        offsets, memory, next_minute = [], [], 0
+        while time.monotonic() < end:
+            now_guest, now_host = self.tick()
+            offsets.append((now_guest - guest) - (now_host - host))
+            if now_host >= next_minute:
+                next_minute = now_host + 60
+                memory.append(self.resident())
+                print(f'# guest at {now_guest:.0f} s, clock '
+                      f'{offsets[-1]:+.3f} s, {memory[-1]} KiB', flush=True)
+        # A tick may be printed late, by a host that has other work
+        ahead, behind = max(offsets), -min(offsets)
+        tap.fact(ahead < 1, "the guest's clock is never ahead of the host's",
+                 f'{len(offsets)} ticks in {minutes:g} minutes, at most '
+                 f'{ahead:+.3f} s; a tick came at most {behind:.3f} s late; '
+                 f'{offsets[-1]:+.3f} s at the end')
+        half = len(memory) // 2
+        tap.fact(half and max(memory[half:]) < 1.05 * max(memory[:half]),
+                 "QEMU's memory does not grow in the second half",
+                 f'{max(memory[:half])} KiB, then {max(memory[half:])} KiB')
+        for vcpu in self.machine.qmp.command(
+                'query-stats', target='vcpu', providers=[{
+                    'provider': 'vmi',
+                    'names': ['alarms-fired', 'alarm-lateness',
+                              'stolen-time']}]):
+            stats = {stat['name']: stat['value'] for stat in vcpu['stats']}
+            print(f'# {vcpu["qom-path"]}: {stats}')
+
     def soak(self, tap):
         ways = self.args.ways.split(',')
         moves = 0
@@ -123,6 +164,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix='vmi-') as directory:
         soak = Soak(args, directory)
         try:
+            if args.minutes:
+                soak.stay(tap, args.minutes)
             soak.soak(tap)
             soak.judge(tap)
         except MachineError as error:

@@ -35,20 +35,26 @@ class Counter(threading.Thread):
         self.server.listen(1)
 
     def run(self):
-        connection, _ = self.server.accept()
-        with connection, connection.makefile('rw') as stream:
-            for line in stream:
-                # A serial line may begin with noise
-                start = line.find('{')
-                message = json.loads(line[start:]) if start >= 0 else {}
-                if 'QMP' in message:
-                    self.send(stream, 'qmp_capabilities')
-                elif message.get('event') == 'STOP':
-                    self.send(stream, 'query-stats', {
-                        'target': 'vcpu', 'providers': [{'provider': 'kvm', 'names': ['exits']}]})
-                elif isinstance(message.get('return'), list):
-                    self.exits.append(message['return'][0]['stats'][0]['value'])
-                    self.send(stream, 'cont')
+        # One machine after the other
+        while True:
+            connection, _ = self.server.accept()
+            self.exits = []
+            with connection, connection.makefile('rw') as stream:
+                self.count(stream)
+
+    def count(self, stream):
+        for line in stream:
+            # A serial line may begin with noise
+            start = line.find('{')
+            message = json.loads(line[start:]) if start >= 0 else {}
+            if 'QMP' in message:
+                self.send(stream, 'qmp_capabilities')
+            elif message.get('event') == 'STOP':
+                self.send(stream, 'query-stats', {
+                    'target': 'vcpu', 'providers': [{'provider': 'kvm', 'names': ['exits']}]})
+            elif isinstance(message.get('return'), list):
+                self.exits.append(message['return'][0]['stats'][0]['value'])
+                self.send(stream, 'cont')
 
     @staticmethod
     def send(stream, command, arguments=None):

@@ -4,9 +4,15 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import dataclasses
+import pathlib
+import sys
 
+from mover import Mover
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
 DEVICE = 'vmi-pci,cycle-frequency=1000000000'
 TWO_CPUS = ['-smp', '2']
+WAYS = [way for way in Mover.WAYS if way not in ('postcopy', 'multifd')]
 NO_APIC = ['-cpu', 'qemu32,-apic']          # QEMU has no local APIC of its own for KVM
 
 
@@ -24,9 +30,10 @@ class Guest:
     expect: list = dataclasses.field(default_factory=list)
     timeout: float = 90
     count_exits: bool = False
+    shadow: bool = False                    # without nested paging; in a nested machine only
 
-    def command(self, qemu, guest, monitor):
-        """monitor: a chardev for the one who counts exits"""
+    def command(self, qemu, guest, rom, monitor):
+        """rom: the device's; monitor: a chardev for the one who counts exits"""
         counting = ['-device', 'pvpanic', '-action', 'panic=pause', '-chardev', f'{monitor},id=monitor',
                     '-mon', 'chardev=monitor,mode=control'] if self.count_exits else []
         return [qemu, '-accel', f'kvm,kernel-irqchip={self.irqchip}', '-nodefaults', '-vga', 'none', '-m', '64',
@@ -35,6 +42,25 @@ class Guest:
                 '-device', 'isa-debugcon,iobase=0xe9,chardev=console',
                 '-device', 'isa-debug-exit,iobase=0xf4,iosize=4', '-device', self.device,
                 '-kernel', guest, '-append', f'kvm {self.append}'.strip(), *self.qemu, *counting]
+
+
+@dataclasses.dataclass
+class Driven(Guest):
+    """A guest that a script of ours moves about"""
+    script: str = ''
+    options: list = dataclasses.field(default_factory=list)
+    old_rom: bool = False
+    status: int = 0
+
+    def command(self, qemu, guest, rom, monitor):
+        return [str(pathlib.Path(sys.executable).resolve()), '-S', '-E', self.script, '--qemu', qemu,
+                '--guest', guest, *self.options, *(['--rom', rom] if self.old_rom else []), '--', *self.qemu]
+
+
+def migrate(name, append, irqchip='on', rounds=5, ways=WAYS, old_rom=False, qemu=()):
+    return Driven(name, 'migrate', script=str(TESTS / 'guest/run-migration.py'), old_rom=old_rom,
+                  options=['--append', f'kvm {append}', '--rounds', str(rounds), '--ways', ','.join(ways)],
+                  qemu=['-accel', f'kvm,kernel-irqchip={irqchip}', *qemu])
 
 
 DEMO = [r'VMI: Found VMware, Inc[.] Hypervisor OPROM, API version 3[.]0, ROM version 1[.]0',
@@ -49,9 +75,12 @@ DEMO = [r'VMI: Found VMware, Inc[.] Hypervisor OPROM, API version 3[.]0, ROM ver
         r'asleep in Halt for 500 ms: 1 wake-up, 1 tick',
         r'VMI demo guest: all done, [0-9]+ ticks on vmi-timer']
 
-# The long ones first, for two run at a time
 GUESTS = [
     Guest('reboot', 'reboot', plans=4),
+    migrate('migrate', 'paging32', old_rom=True),
+    migrate('migrate-split', 'pae swap', 'split'),
+    migrate('migrate-smp-2', 'paging32 cpus=2', rounds=3, ways=['unix', 'loadvm'], qemu=TWO_CPUS),
+    Driven('change-accel', 'migrate', script=str(TESTS / 'nested/change-accel.py')),
     Guest('iret', 'iret', 'paging32'),
     Guest('iret-pae', 'iret', 'pae'),
     *(Guest(f'alarm-{route}-{irqchip}', 'alarm', route + append, irqchip)
@@ -80,4 +109,7 @@ GUESTS = [
     Guest('spaces', 'spaces', 'paging32'),
     Guest('spaces-pae', 'spaces', 'pae'),
     Guest('shutdown', 'shutdown', status=0),
+    Guest('shadow-calls', 'calls', 'paging32', shadow=True),
+    Guest('shadow-calls-pae', 'calls', 'pae', shadow=True),
+    Guest('shadow-demo', 'demo', device='vmi-pci,cycle-frequency=2826365000', expect=DEMO, shadow=True),
 ]

@@ -2,21 +2,34 @@
 
 The machine is an EPYC of TCG, the kernel Debian's. Its initial RAM disk has QEMU, the libraries and firmware that
 QEMU needs, the guests, and a list of commands. It reports on its second serial line. It has one processor: with
-two, TCG 10.0 lets guests under SVM fail at random.
+two, TCG 10.0 lets guests under SVM fail at random. With one, it stands still once in a while; then it is ended, and
+says where it stood.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import copy
+import json
 import pathlib
+import py_compile
 import re
 import shlex
+import socket
 import subprocess
+import sys
 import tempfile
 import time
 
 MODULES = ['kvm-amd']
 FIRMWARE = ['bios-256k.bin', 'vgabios-stdvga.bin', 'kvmvapic.bin', 'linuxboot.bin', 'linuxboot_dma.bin',
             'multiboot.bin', 'multiboot_dma.bin']
+
+# Seconds that a machine has to boot, and for each command above its time limit
+BOOT = 60
+MARGIN = 15
+
+# Asked of a machine that stands still, with a second in between; NMI makes Linux say where it is
+QUESTIONS = ['info status', 'info registers -a', 'info registers -a', 'info pic', 'info lapic', 'nmi', 'info registers -a']
 
 INIT = '''#!/bin/sh
 mount -t proc none /proc
@@ -107,6 +120,37 @@ def firmware(name):
     raise FileNotFoundError(name)
 
 
+def ask(path, questions):
+    """What a machine's monitor answers to human commands"""
+    answers = ''
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(path))
+            with connection.makefile('rw') as stream:
+                stream.write('{"execute": "qmp_capabilities"}')
+                for question in questions:
+                    answers += f'(qemu) {question}\n'
+                    json.dump({'execute': 'human-monitor-command', 'id': question,
+                               'arguments': {'command-line': question}}, stream)
+                    stream.flush()
+                    answer = {}
+                    while answer.get('id') != question:
+                        answer = json.loads(stream.readline())
+                    answers += re.sub(r'(FPR|YMM|XMM).*\n', '', answer.get('return', str(answer)).replace('\r', ''))
+                    time.sleep(1)
+    except (OSError, ValueError) as error:
+        answers += f'no answer: {error!r}\n'
+    return answers
+
+
+def with_module_option(option, command):
+    """A command that runs with this option of kvm-amd, which has its defaults before and afterwards"""
+    module = f'/modules/{MODULES[-1]}.ko'
+    return ['sh', '-c', f'rmmod {MODULES[-1]}; insmod {module} {option}; "$@"; status=$?; rmmod {MODULES[-1]}; '
+            f'insmod {module}; exit $status', 'sh', *command]
+
+
 class Nested:
     def __init__(self, *, qemu, emulator, rom, packages):
         """Where QEMU for the machine is, QEMU for its guests, their ROM, and the unpacked Debian packages"""
@@ -117,7 +161,7 @@ class Nested:
         for name in ('proc', 'sys', 'dev', 'tmp'):
             self.archive.directory(name)
         self.archive.file('bin/busybox', pathlib.Path(packages, 'bin/busybox').read_bytes())
-        for name in 'sh mount insmod stty timeout poweroff cat'.split():
+        for name in 'sh mount insmod stty timeout poweroff cat rmmod'.split():
             self.archive.link(f'bin/{name}', 'busybox')
         self.modules = module_order(packages, MODULES)
         for path in self.modules:
@@ -137,43 +181,70 @@ class Nested:
         self.archive.file(name, pathlib.Path(path).read_bytes())
         return name
 
-    def run(self, commands, timeout, directory, monitor, module_options=''):
+    def add_python(self, script):
+        """Put a script, Python, and all modules that are loaded here there, each where it is here"""
+        self.archive.file(script, pathlib.Path(script).read_bytes())
+        program = str(pathlib.Path(sys.executable).resolve())
+        if program.strip('/') in self.archive.names:
+            return
+        paths = {getattr(module, '__file__', None) for module in list(sys.modules.values())} - {None}
+        with tempfile.NamedTemporaryFile() as compiled:
+            for path in paths:
+                if path.endswith('.py'):
+                    # In place of the source, for it takes long to translate there
+                    py_compile.compile(path, compiled.name, doraise=True)
+                    self.archive.file(f'{path}c', pathlib.Path(compiled.name).read_bytes())
+                else:
+                    self.archive.file(path, pathlib.Path(path).read_bytes())
+        for path in [program, *(path for path in paths if not path.endswith('.py'))]:
+            for library in libraries(path):
+                self.archive.file(library, pathlib.Path(library).read_bytes())
+        self.archive.file(program, pathlib.Path(program).read_bytes())
+
+    def run(self, commands, timeout, directory, monitor):
         """Run (name, time limit, command) and yield (name, status, output) of each as it ends
 
         The third serial line goes to the Unix socket "monitor".
+        A machine ends after "timeout" seconds, or if a command does not end though its time is over.
         A command that was still running, or had not begun, when the machine ended is not reported.
         """
-        insmod = '\n'.join(f'insmod /modules/{path.name}' +
-                           (f' {module_options}' if path == self.modules[-1] else '') for path in self.modules)
-        self.archive.file('init', INIT.format(modules=insmod).encode())
-        self.archive.file('commands', ''.join(
+        insmod = '\n'.join(f'insmod /modules/{path.name}' for path in self.modules)
+        archive = copy.deepcopy(self.archive)
+        archive.file('init', INIT.format(modules=insmod).encode())
+        archive.file('commands', ''.join(
             f'{name} {limit:g} {shlex.join(command)}\n' for name, limit, command in commands).encode())
         initrd = pathlib.Path(directory, 'initrd')
-        initrd.write_bytes(self.archive.end())
+        initrd.write_bytes(archive.end())
         console = pathlib.Path(directory, 'console')
         report = pathlib.Path(directory, 'report')
-        report.touch()
+        report.write_bytes(b'')
         kernel = next(pathlib.Path(self.packages, 'boot').glob('vmlinuz-*'))
         command = [self.qemu, '-nodefaults', '-display', 'none', '-no-reboot', '-machine', 'q35', '-accel', 'tcg',
                    '-cpu', 'EPYC', '-m', '1G', '-kernel', kernel, '-initrd', initrd,
-                   '-append', 'console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable rdinit=/init',
+                   '-append', 'console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable unknown_nmi_panic rdinit=/init',
+                   '-qmp', f'unix:{directory}/qmp,server=on,wait=off',
                    '-serial', f'file:{console}', '-serial', f'file:{report}', '-serial', f'unix:{monitor}']
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT) as process:
             try:
-                yield from self._follow(process, report, time.monotonic() + timeout)
+                yield from self._follow(process, report, [limit for _, limit, _ in commands],
+                                        time.monotonic() + timeout)
+                self.log = '' if process.poll() is not None else ask(f'{directory}/qmp', QUESTIONS)
             finally:
                 process.kill()
-                self.log = process.stdout.read().decode(errors='replace') + console.read_text(errors='replace')
+                self.log += process.stdout.read().decode(errors='replace') + console.read_text(errors='replace')
 
     @staticmethod
-    def _follow(process, report, end):
+    def _follow(process, report, limits, end):
         ended = re.compile(rb'=== begin (\S+)\n(.*?)=== end \1 (\d+)\n', re.DOTALL)
         position = 0
         running = True
+        limits = limits + [0]                   # to power off
+        due = time.monotonic() + BOOT + limits.pop(0) + MARGIN
         while running:
-            running = process.poll() is None and time.monotonic() < end
+            running = process.poll() is None and time.monotonic() < min(due, end)
             for match in ended.finditer(report.read_bytes(), position):
                 position = match.end()
+                due = time.monotonic() + limits.pop(0) + MARGIN
                 yield match[1].decode(), int(match[3]), match[2].decode(errors='replace').replace('\r', '')
             time.sleep(0.2)

@@ -12,17 +12,21 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'guest'))
 
 import exits
 import run_guest
-from kvm_guests import GUESTS
-from nested import Nested
+from kvm_guests import GUESTS, Driven
+import nested
 
-# Of all that runs in the nested machine
-TIMEOUT = 480
+# Seconds for all that runs in nested machines, and how many there may be if they stand still
+TIMEOUT = 540
+MACHINES = 3
+
+ROM = 'qemu/pc-bios/vmi/vmi.rom'
 
 
 def parse_args():
@@ -35,30 +39,41 @@ def parse_args():
 
 
 def run_here(guests, build, monitor):
-    for guest in guests:
-        command = guest.command(str(build / 'bin/qemu-system-i386'), program(build, guest), f'socket,path={monitor}')
+    for guest in [guest for guest in guests if not guest.shadow]:
+        command = guest.command(str(build / 'bin/qemu-system-i386'), program(build, guest), str(build / ROM),
+                                f'socket,path={monitor}')
         output, status = run_guest.run(command, guest.timeout)
         yield guest, status, output, command
 
 
 def run_nested(guests, build, monitor, directory):
-    machine = Nested(qemu=build / 'bin/qemu-system-x86_64', emulator=build / 'bin/qemu-system-i386',
-                     rom=build / 'qemu/pc-bios/vmi/vmi.rom', packages=build / 'nested/root')
+    machine = nested.Nested(qemu=build / 'bin/qemu-system-x86_64', emulator=build / 'bin/qemu-system-i386',
+                            rom=build / ROM, packages=build / 'nested/root')
     commands = {}
     for guest in guests:
         name = machine.add(program(build, guest))
-        commands[guest.name] = (guest, [*guest.command('qemu', name, 'serial,path=/dev/ttyS2'),
-                                        '-L', '/firmware'])
-    for name, status, output in machine.run(
-            [(name, guest.timeout, command) for name, (guest, command) in commands.items()], TIMEOUT, directory,
-            monitor):
-        guest, command = commands.pop(name)
-        # What timeout -s KILL makes of it
-        yield guest, None if status == 137 else status, output, command
+        if isinstance(guest, Driven):
+            machine.add_python(guest.script)
+        command = [*guest.command('qemu', name, '/firmware/vmi.rom', 'serial,path=/dev/ttyS2'), '-L', '/firmware']
+        commands[guest.name] = (guest, nested.with_module_option('npt=0', command) if guest.shadow else command)
+    end = time.monotonic() + TIMEOUT
+    for _ in range(MACHINES):
+        for name, status, output in machine.run(
+                [(name, guest.timeout, command) for name, (guest, command) in commands.items()],
+                end - time.monotonic(), directory, monitor):
+            guest, command = commands.pop(name)
+            # What timeout -s KILL makes of it
+            yield guest, None if status == 137 else status, output, command
+        if not commands or time.monotonic() > end:
+            break
+        # The others first, next time
+        name = next(iter(commands))
+        print(f'# the nested machine ended or stood still in "{name}"; {len(commands)} guests go to another one')
+        print('\n'.join(f'# machine: {line}' for line in machine.log.splitlines()), flush=True)
+        commands[name] = commands.pop(name)
     for name, (guest, command) in commands.items():
+        print(f'# no nested machine ran "{name}" to its end')
         yield guest, None, '', command
-    if commands:
-        print('\n'.join(f'# machine: {line}' for line in machine.log.splitlines()))
 
 
 def program(build, guest):
@@ -69,14 +84,14 @@ def main():
     args = parse_args()
     guests = [guest for guest in GUESTS if not args.names or guest.name in args.names]
     probe = subprocess.run([args.probe], capture_output=True, text=True, check=False)
-    nested = args.nested or probe.returncode != 0
-    print(f'# {probe.stdout.strip()}' + ('; the guests run in a nested machine' if nested else ''))
+    in_machine = args.nested or probe.returncode != 0
+    print(f'# {probe.stdout.strip()}' + ('; the guests run in a nested machine' if in_machine else ''))
     tap = run_guest.Tap()
     with tempfile.TemporaryDirectory() as directory:
         monitor = f'{directory}/monitor'
         counter = exits.Counter(monitor)
         counter.start()
-        results = (run_nested(guests, args.build, monitor, directory) if nested else
+        results = (run_nested(guests, args.build, monitor, directory) if in_machine else
                    run_here(guests, args.build, monitor))
         for guest, status, output, command in results:
             print(f'# {guest.name}')

@@ -1,0 +1,30 @@
+/*
+ * VMI: what an alarm must know of KVM's local APIC
+ *
+ * To synchronise the CPU's state would do, too; but QEMU then believes that
+ * it knows the APIC, and a machine that stops before it runs again is saved
+ * without the interrupt that the alarm has raised since.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <linux/kvm.h>
+#include "qemu/bswap.h"
+#include "system/kvm.h"
+#include "vmi-internal.h"
+
+#define VMI_APIC_ID 0x20
+#define VMI_APIC_LVTT 0x320
+
+bool vmi_kvm_read_lvtt(CPUState *cs, uint32_t *lvt, uint8_t *id)
+{
+    struct kvm_lapic_state apic;
+
+    if (kvm_vcpu_ioctl(cs, KVM_GET_LAPIC, &apic) < 0) {
+        return false;
+    }
+    *lvt = ldl_le_p(apic.regs + VMI_APIC_LVTT);
+    *id = ldl_le_p(apic.regs + VMI_APIC_ID) >> 24;
+    return true;
+}
