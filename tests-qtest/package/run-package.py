@@ -97,8 +97,10 @@ def inside(top, package):
     tap.fact(not ok and 'needs the sources' in output, 'vmi build says that it is for the sources')
     ok, output = run('/usr/bin/vmi', '--help')
     tap.fact(ok and 'usage: vmi run' in output and 'bench' not in output, 'vmi --help is about the installed one')
-    options = re.findall(r'--\w[\w-]*', output)
-    for section, name, words in ((1, 'vmi', options), (7, 'vmi-pci', ['cycle-frequency'])):
+    top_help = fact(tap, run('/usr/bin/vmi-top', '--help'), 'vmi-top runs')
+    for section, name, words in ((1, 'vmi', re.findall(r'--\w[\w-]*', output)),
+                                 (1, 'vmi-top', re.findall(r'--\w[\w-]*', top_help)),
+                                 (7, 'vmi-pci', ['cycle-frequency'])):
         page = pathlib.Path(f'/usr/share/man/man{section}/{name}.{section}.gz')
         text = run('zcat', page)[1].replace('\\', '')
         missing = [word for word in words if word not in text]
