@@ -42,7 +42,8 @@ class XServer:
         self.frame_buffer = directory / 'Xvfb_screen0'
         read, write = os.pipe()
         self.process = subprocess.Popen(
-            ['Xvfb', '-displayfd', str(write), '-screen', '0', '1024x768x24', '-nolisten', 'tcp', '-fbdir', directory],
+            ['Xvfb', '-displayfd', str(write), '-screen', '0', '1024x768x24', '-nolisten', 'tcp',
+             '-fbdir', directory],
             pass_fds=[write], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(write)
         with os.fdopen(read) as number:

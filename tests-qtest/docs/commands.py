@@ -17,6 +17,9 @@ RST_BLOCK = re.compile(r'( *)\.\. code-block:: console')
 MARKDOWN_BLOCK = re.compile(r'( *)```console')
 CAPTION = re.compile(r' *:caption: Not run: (.+)|\*Not run: (.+)\*')
 
+TYPED = re.compile(r' *(\$ | *(sudo |\./vmi |(build/bin/)?qemu-(system|img)\S* [^|]*-|virsh \S+ |scripts/vmi|ninja \S|'
+                   r'sphinx-build |meson (setup|test) ))')
+
 
 @dataclasses.dataclass
 class Command:
@@ -24,6 +27,7 @@ class Command:
     text: str
     output: list
     not_run: str
+    lines: int = 1
 
 
 def complete(text):
@@ -37,6 +41,7 @@ def parse_block(lines, place, not_run):
     command = None
     for number, line in lines:
         if command and not complete(command.text):
+            command.lines += 1
             # As a shell joins them
             command.text = f'{command.text}\n{line}'.replace('\\\n', '')
         elif line.startswith('$ '):
@@ -79,6 +84,15 @@ def commands(path):
                 at += 1
         result += parse_block(block, path.name, not_run)
     return result
+
+
+def unmarked(path):
+    """Lines of a document that look as if they were to be typed, but are in no block that says whether they run"""
+    known = {int(command.place.rpartition(':')[2]) + number for command in commands(path)
+             for number in range(command.lines)}
+    return [f'{path.name}:{number}: {line.strip()}'
+            for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1)
+            if TYPED.match(line) and number not in known]
 
 
 def missing_output(command, output):

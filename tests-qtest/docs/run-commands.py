@@ -25,7 +25,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'guest'))
 
-from commands import commands, missing_output  # noqa: E402 pylint: disable=wrong-import-position
+from commands import commands, missing_output, unmarked  # noqa: E402 pylint: disable=wrong-import-position
 from tap import Tap  # noqa: E402 pylint: disable=wrong-import-position
 
 PATIENCE = 120                  # seconds, for a command
@@ -65,6 +65,7 @@ def run(command, directory):
     child, terminal = pty.fork()
     if not child:
         os.chdir(directory)
+        os.environ['PATH'] = f'{directory}/build/bin:{os.environ["PATH"]}'
         os.execvp('bash', ['bash', '-c', command.text])
     end = time.monotonic() + PATIENCE
     output, told = '', False
@@ -93,6 +94,8 @@ def run(command, directory):
 def main():
     top, document, demo = (pathlib.Path(argument) for argument in sys.argv[1:])
     tap = Tap()
+    loose = unmarked(top / document)
+    tap.fact(not loose, f'{document} says of all that is to be typed whether it is run', '; '.join(loose))
     with tempfile.TemporaryDirectory(prefix='vmi-docs-') as name:
         directory = pathlib.Path(name)
         fill(directory, top, demo.absolute())

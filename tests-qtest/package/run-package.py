@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """
-Make the Debian package, install it with dpkg, run what it has, and remove it. This happens in a mount namespace, where
-all that is written to the system ends up in memory and is gone with it, and where the sources are out of sight.
+Make the Debian package, install it with dpkg, run what it has, and remove it. This happens in a mount namespace,
+where all that is written to the system ends up in memory and is gone with it, and where the sources are out of
+sight.
 
 usage: run-package.py TOP
 
@@ -25,8 +26,8 @@ NAME = 'qemu-system-vmi'
 SYSTEM = ('/etc', '/usr', '/var')
 # dpkg's own, and what is made anew from all packages that are installed
 NOT_OURS = ('/var/lib/dpkg/', '/var/cache/man/', '/var/log/', '/var/cache/ldconfig/', '/etc/ld.so.cache')
-COMMANDS = ('vmi', 'qemu-system-vmi-i386', 'qemu-system-vmi-x86_64')
-PLACE = re.compile(rf'/usr/(bin/({"|".join(COMMANDS)})|lib/qemu-vmi/.+|share/doc/{NAME}/.+|share/lintian/.*'
+EMULATORS = ('qemu-system-vmi-i386', 'qemu-system-vmi-x86_64')
+PLACE = re.compile(rf'/usr/(bin/(vmi|qemu-system-vmi)[-\w]*|lib/qemu-vmi/.+|share/doc/{NAME}/.+|share/lintian/.*'
                    r'|share/man/man[17]/(vmi|qemu-system-vmi)[-\w]*\.[17]\.gz)')
 
 
@@ -83,23 +84,27 @@ def inside(top, package):
     tap.fact(len(new) > 20 and not odd, 'it has files in places of its own only', odd or f'{len(new)} files')
     tap.fact(not top.joinpath('hw-vmi').exists(), 'the sources are out of sight')
 
-    for command in COMMANDS[1:]:
+    for command in EMULATORS:
         version = fact(tap, run(f'/usr/bin/{command}', '--version'), f'{command} runs')
         tap.fact('qemu-vmi' in version, f'{command} is ours', version.partition('\n')[0])
     output = fact(tap, run('/usr/bin/vmi', 'run'), 'vmi run boots the demo guest')
     tap.fact('Booting paravirtualized kernel on vmi' in output and 'VMI demo guest: all done' in output,
              'the demo guest runs on VMI', output.splitlines()[-1])
-    output = fact(tap, run('/usr/bin/vmi', 'run', '--', '-readconfig',
-                           f'/usr/share/doc/{NAME}/examples/vmi-esx35.cfg'), 'vmi run takes the example configuration')
+    example = f'/usr/share/doc/{NAME}/examples/vmi-esx35.cfg'
+    output = fact(tap, run('/usr/bin/vmi', 'run', '--', '-readconfig', example), 'vmi run takes the example')
     tap.fact('VMI demo guest: all done' in output, 'the demo guest runs on VMI with it')
     ok, output = run('/usr/bin/vmi', 'build')
     tap.fact(not ok and 'needs the sources' in output, 'vmi build says that it is for the sources')
     ok, output = run('/usr/bin/vmi', '--help')
     tap.fact(ok and 'usage: vmi run' in output and 'bench' not in output, 'vmi --help is about the installed one')
-    for section, name, word in ((1, 'vmi', 'kernel'), (7, 'vmi-pci', 'cycle-frequency')):
+    top_help = fact(tap, run('/usr/bin/vmi-top', '--help'), 'vmi-top runs')
+    for section, name, words in ((1, 'vmi', re.findall(r'--\w[\w-]*', output)),
+                                 (1, 'vmi-top', re.findall(r'--\w[\w-]*', top_help)),
+                                 (7, 'vmi-pci', ['cycle-frequency'])):
         page = pathlib.Path(f'/usr/share/man/man{section}/{name}.{section}.gz')
-        _, text = run('zcat', page)
-        tap.fact(word in text.replace('\\', ''), f'there is a man page {name}({section})')
+        text = run('zcat', page)[1].replace('\\', '')
+        missing = [word for word in words if word not in text]
+        tap.fact(words and not missing, f'the man page {name}({section}) has all that it should', missing)
     tap.fact(pathlib.Path(f'/usr/share/doc/{NAME}/html/index.html').exists(), 'there are documents')
 
     fact(tap, run('dpkg', '--purge', NAME), 'dpkg removes it')
