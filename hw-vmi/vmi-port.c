@@ -136,5 +136,11 @@ void vmi_port_init(VMIPCIState *vmi)
 {
     memory_region_init_io(&vmi->port, OBJECT(vmi), &vmi_port_ops, vmi,
                           "vmi-port", 1);
+    /*
+     * A call that waits for another vCPU gives up the BQL meanwhile, and that
+     * vCPU may make calls of its own.  The port is no memory, so nothing that
+     * the device writes to gets here.
+     */
+    vmi->port.disable_reentrancy_guard = true;
     memory_region_add_subregion(get_system_io(), VMI_PORT, &vmi->port);
 }
