@@ -20,9 +20,15 @@ static unsigned nr_served;
 static const uint8_t *first, *next, *end;
 static bool repeated, tame;
 
-/* Where IRET may go: to a system call, which ends a trap() */
+/*
+ * Where IRET may go: to a system call, which ends a trap().  Where a CPU may
+ * start: it sleeps.
+ */
 asm(".text\n"
-    "input_landing: int $0x80\n");
+    "input_landing: int $0x80\n"
+    "input_asleep: cli\n"
+    "   hlt\n"
+    "   jmp input_asleep\n");
 
 void input_init(void)
 {
@@ -45,7 +51,7 @@ void input_start(const uint8_t *bytes, uint32_t size)
     /* Nearly good, so that a store or two makes it so */
     *state = (VMIAPState) {
         .cr0 = CR0_PG | CR0_PE, .cr3 = input_first_space(),
-        .eip = (uint32_t)input_landing, .esp = (uint32_t)arena + PAGE_SIZE,
+        .eip = (uint32_t)input_asleep, .esp = (uint32_t)arena + PAGE_SIZE,
         .cs = KERNEL_CS, .ss = KERNEL_DS, .ds = KERNEL_DS, .es = KERNEL_DS,
         .gdtr_limit = sizeof(gdt) - 1, .gdtr_base = (uint32_t)gdt,
         .idtr_limit = sizeof(idt) - 1, .idtr_base = (uint32_t)idt,

@@ -15,6 +15,7 @@ uint32_t input_left(void);
 void input_repeat(void);        /* from its start again; once */
 
 extern uint8_t input_landing[];         /* a system call */
+extern uint8_t input_asleep[];          /* a CPU that does nothing */
 
 /* 0 when there are no more */
 uint8_t input_byte(void);

@@ -30,7 +30,7 @@
 enum {
     OP_VMCALL, OP_SLOT, OP_INDIRECT, OP_PORT, OP_RELOCATED, OP_AP,
     OP_STORE, OP_LOAD, OP_MODE, OP_CONTROL, OP_ENTRY, OP_WAIT, OP_SEGMENT,
-    OP_INIT, OP_SPACE, OP_LOOP, OPS
+    OP_INIT, OP_SPACE, OP_AGAIN, OPS
 };
 
 static bool tame;
@@ -184,6 +184,18 @@ static bool on_ap_stack(void)
     uint32_t top = ap_good_state(1).esp;
 
     return here < top && here >= top - 8192;
+}
+
+/* The other CPU anew, with the state that the input says */
+static void op_start(void)
+{
+    uint32_t state = input_arg(), id = input_byte() & 0x80 ? input_arg() : 1;
+
+    if (smp_cpus > 1) {
+        ap_send(1, ICR_INIT, SEND_NATIVE);
+        vmi_call(VMI_CALL_SetInitialAPState, state, id, 0, 0, 0);
+        ap_send(1, ICR_STARTUP, SEND_OFFSET);
+    }
 }
 
 /* A fault ends what the CPU does, and so does the watchdog. */
@@ -397,8 +409,12 @@ static void run_op(void *unused)
                      input_first_space(), 0, 0, 0, 0);
         }
         break;
-    case OP_LOOP:
-        input_repeat();
+    case OP_AGAIN:
+        if (op & 0x80) {
+            op_start();
+        } else {
+            input_repeat();
+        }
         break;
     }
 }

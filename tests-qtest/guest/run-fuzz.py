@@ -20,14 +20,16 @@ import struct
 import tempfile
 import time
 
-from machine import DEBUG_EXIT, Console, Machine, MachineError
+from machine import (DEBUG_EXIT, PATIENCE, Console, Machine,
+                     MachineError)
 from tap import Tap
 
 FUZZ_INPUT = 0x400000           # as in fuzz.h
 BATCH = 100                     # inputs for one QEMU
 STRAYED = 3                     # seconds without an input carried out
 VMCALL, AP = 0, 5               # as in fuzz.c
-GROWTH = 64                     # MiB that a QEMU may grow by
+START = b'\x8f\2\0\0\0'         # the other CPU, with the state that is there
+GROWTH = 256                    # MiB that a QEMU may grow by: memory, code
 
 CALL = re.compile(rb'vmi_call cpu (\d+) call (\d+) \w+, \d+ args:((?: \w+)+)')
 
@@ -72,7 +74,7 @@ def record(qemu, demo, directory):
     kinds = {}
     for call in calls:
         kinds.setdefault(call[2], []).append(call_input(call))
-    inputs = []
+    inputs = [b'\1' + START]
     for turn in range(16):
         some = [calls[turn] for calls in kinds.values() if turn < len(calls)]
         inputs.append(bytes((turn % 3,)) + b''.join(some))
@@ -114,6 +116,15 @@ class Fuzzer:
                 '-accel', 'tcg,thread=multi', '-device',
                 f'loader,file={path},addr={FUZZ_INPUT:#x},force-raw=on']
 
+    @staticmethod
+    def end(machine):
+        """The guest has strayed: QEMU must answer, or have ended just now"""
+        try:
+            machine.status()
+            machine.quit()
+        except MachineError:
+            machine.process.wait(PATIENCE)
+
     def wait(self, machine, console):
         """Return how many inputs were begun and whether the guest ended"""
         begun = -1
@@ -128,8 +139,7 @@ class Fuzzer:
                 if first is not None:
                     self.growth = max(self.growth, resident(machine) - first)
             elif begun > 0 and time.monotonic() - progress > STRAYED:
-                machine.status()        # or it raises an error
-                machine.quit()
+                self.end(machine)
                 break
             time.sleep(0.02)
         return console.text().count('# input ')
@@ -171,7 +181,7 @@ def main():
     tap = Tap()
     with tempfile.TemporaryDirectory(prefix='vmi-') as directory:
         fuzzer = Fuzzer(args, directory)
-        tap.fact(len(fuzzer.seeds[0]) > 100,
+        tap.fact(len(fuzzer.seeds[1]) > 100,
                  'the demo guest makes calls to start from',
                  f'{sum(map(len, fuzzer.seeds))} bytes')
         if args.corpus:
