@@ -1,0 +1,160 @@
+# Packages and sources of Debian's: what is missing is installed, downloaded and unpacked in build/
+#
+# Part of ../vmi, which sources it.
+#
+# shellcheck shell=sh disable=SC2154 # ../vmi has the variables
+#
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+# missing PACKAGE...: prints those that are not installed, or older than a PACKAGE>=VERSION asks for
+missing() {
+    for package in "$@"; do
+        name=${package%%>=*}
+        minimum=${package#"$name"}
+        state=$(dpkg-query -W -f '${db:Status-Status} ${Version}' "$name" 2>/dev/null) || state=
+        if [ "${state%% *}" != installed ] ||
+           ! dpkg --compare-versions "${state#* }" ge "${minimum#>=}"; then
+            printf '%s ' "$name"
+        fi
+    done
+}
+
+# The mirror that this system installs from
+mirror() {
+    # shellcheck disable=SC2016 # apt's own variable
+    apt-get indextargets --format '$(REPO_URI)' | sed -n 's#/debian/*$#/debian#p' | head -n 1
+}
+
+own_source() {
+    cat <<EOF
+Types: $1
+URIs: $2
+Suites: $3
+Components: main
+Architectures: amd64
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+EOF
+}
+
+# Debian 13's source package and what Debian 12 has in backports come from source entries of our own, with lists
+# of their own, so that the system's stay as they are. Root must not drop its rights for a download, because
+# apt's own user may not be able to reach this directory.
+# update_own_sources [SUITE]: source packages are those of this one
+update_own_sources() {
+    mkdir -p "$build/apt/lists/partial" "$build/apt/source"
+    cat >"$apt_conf" <<EOF
+Dir::Etc::sourcelist "$build/apt/debian.sources";
+Dir::Etc::sourceparts "-";
+Dir::State::lists "$build/apt/lists";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+APT::Sandbox::User "root";
+EOF
+    uri=$(mirror)
+    [ -n "$uri" ] || die "no Debian mirror among the sources of this system's apt"
+    own_source deb-src "$uri" "${1:-trixie}" >"$build/apt/debian.sources"
+    [ "$codename" != bookworm ] || own_source deb "$uri" bookworm-backports >>"$build/apt/debian.sources"
+    logged apt-update env APT_CONFIG="$apt_conf" apt-get update
+}
+
+# A list that cannot be updated may not be one that is needed
+# shellcheck disable=SC2086 # apt_install is a list of words
+update_and_install() {
+    $sudo apt-get update || echo 'apt-get update failed; going on with the lists that are there'
+    $sudo $apt_install "$@"
+}
+
+# shellcheck disable=SC2086 # these are lists of words
+install_packages() {
+    [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ] || die 'this needs Debian 12 or later, on amd64'
+    packages=$(missing $build_packages "$@")
+    newer=$(missing $new_packages)
+    [ -n "$packages$newer" ] || return 0
+    stage "Installing Debian packages: $packages$newer"
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || die 'no sudo here: install these packages as root, then try again'
+        sudo=sudo
+    fi
+    if [ "$codename" != bookworm ]; then
+        packages=$packages$newer newer=
+    fi
+    [ -z "$packages" ] || logged apt-install update_and_install $packages
+    if [ -n "$newer" ]; then
+        update_own_sources
+        logged apt-install-newer $sudo env APT_CONFIG="$apt_conf" $apt_install $newer
+    fi
+}
+
+download_qemu() {
+    stage "Downloading QEMU's source"
+    update_own_sources
+    logged apt-source env -C "$build/apt/source" APT_CONFIG="$apt_conf" \
+        apt-get source --download-only --only-source qemu
+    dsc=$(find "$build/apt/source" -name 'qemu_10.0.*.dsc' | sort -V | tail -n 1)
+    [ -n "$dsc" ] || die 'Debian 13 has no QEMU 10.0 any more; try --qemu-source'
+}
+
+# The kernel's own package is the one that linux-image-amd64 depends on
+nested_names() {
+    for name in $nested_packages; do
+        case $name in
+        linux-image-*) apt-cache depends "$name" | sed -n 's/^ *Depends: \(linux-image-.*\)/\1/p' ;;
+        *) echo "$name" ;;
+        esac
+    done
+}
+
+download_nested() {
+    names=$(nested_names)
+    # shellcheck disable=SC2086 # a list of words
+    env -C "$1" apt-get -o APT::Sandbox::User=root download $names && return 0
+    # The lists may be missing or old
+    $sudo apt-get update || echo 'apt-get update failed; going on with the lists that are there'
+    names=$(nested_names)
+    # shellcheck disable=SC2086 # a list of words
+    env -C "$1" apt-get -o APT::Sandbox::User=root download $names
+}
+
+unpack_nested() {
+    for package in "$1"/*.deb; do
+        dpkg-deb --extract "$package" "$1/root" || return 1
+    done
+    rm "$1"/*.deb
+}
+
+# What tests under KVM need to make a machine that can do KVM
+fetch_nested() {
+    [ ! -d "$build/nested" ] || return 0
+    stage "Downloading Debian packages for tests under KVM: $nested_packages"
+    rm -rf "$build/new-nested"
+    mkdir "$build/new-nested"
+    logged nested-download download_nested "$build/new-nested"
+    logged nested-unpack unpack_nested "$build/new-nested"
+    mv "$build/new-nested" "$build/nested"
+}
+
+download_libvirt() {
+    logged libvirt-source env -C "$1" APT_CONFIG="$apt_conf" \
+        apt-get source --download-only --only-source libvirt
+}
+
+# Debian 12's libvirt, to try patches-upstream/libvirt on; the tests do without if it cannot be had. In a shell of
+# its own, which a failing step ends.
+fetch_libvirt() (
+    [ ! -d "$build/libvirt-src" ] || return 0
+    stage "Downloading libvirt's source, to apply patches-upstream/libvirt to"
+    new=$build/new-libvirt
+    rm -rf "$new"
+    mkdir "$new"
+    update_own_sources bookworm
+    download_libvirt "$new"
+    logged libvirt-unpack dpkg-source --no-copy -x "$new"/libvirt_9.0.0-*.dsc "$new/source"
+    rm -rf "$new/source/.pc"
+    logged libvirt-git git -C "$new/source" -c init.defaultBranch=main init
+    logged libvirt-git git -C "$new/source" add --all --force .
+    logged libvirt-git git -C "$new/source" commit -q -m "Debian 12's libvirt 9.0.0, as unpacked"
+    git -C "$new/source" tag pristine
+    mv "$new/source" "$build/libvirt-src"
+    rm -rf "$new"
+)
