@@ -12,7 +12,7 @@ from mover import Mover
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 DEVICE = 'vmi-pci,cycle-frequency=1000000000'
 TWO_CPUS = ['-smp', '2']
-WAYS = [way for way in Mover.WAYS if way not in ('postcopy', 'multifd')]
+FEW_WAYS = [way for way in Mover.WAYS if way not in ('postcopy', 'multifd')]
 NO_APIC = ['-cpu', 'qemu32,-apic']          # QEMU has no local APIC of its own for KVM
 
 
@@ -51,13 +51,14 @@ class Driven(Guest):
     options: list = dataclasses.field(default_factory=list)
     old_rom: bool = False
     status: int = 0
+    timeout: float = 240                    # several QEMUs on one processor
 
     def command(self, qemu, guest, rom, monitor):
         return [str(pathlib.Path(sys.executable).resolve()), '-S', '-E', self.script, '--qemu', qemu,
                 '--guest', guest, *self.options, *(['--rom', rom] if self.old_rom else []), '--', *self.qemu]
 
 
-def migrate(name, append, irqchip='on', rounds=5, ways=WAYS, old_rom=False, qemu=()):
+def migrate(name, append, irqchip='on', rounds=5, ways=FEW_WAYS, old_rom=False, qemu=()):
     return Driven(name, 'migrate', script=str(TESTS / 'guest/run-migration.py'), old_rom=old_rom,
                   options=['--append', f'kvm {append}', '--rounds', str(rounds), '--ways', ','.join(ways)],
                   qemu=['-accel', f'kvm,kernel-irqchip={irqchip}', *qemu])
@@ -77,7 +78,7 @@ DEMO = [r'VMI: Found VMware, Inc[.] Hypervisor OPROM, API version 3[.]0, ROM ver
 
 GUESTS = [
     Guest('reboot', 'reboot', plans=4),
-    migrate('migrate', 'paging32', old_rom=True),
+    migrate('migrate', 'paging32', rounds=7, ways=Mover.WAYS, old_rom=True),
     migrate('migrate-split', 'pae swap', 'split'),
     migrate('migrate-smp-2', 'paging32 cpus=2', rounds=3, ways=['unix', 'loadvm'], qemu=TWO_CPUS),
     Driven('resets', 'resets', script=str(TESTS / 'guest/run-resets.py'),
