@@ -135,6 +135,11 @@ class Machine:
         except subprocess.TimeoutExpired:
             return None
 
+    def press_key(self):
+        self.qmp.command('input-send-event', events=[{
+            'type': 'key',
+            'data': {'down': True, 'key': {'type': 'qcode', 'data': 'a'}}}])
+
     def status(self):
         return self.qmp.command('query-status')['status']
 

@@ -270,20 +270,6 @@ static void one_round(void)
     lazy_end();
 }
 
-static void start_aps(void)
-{
-    for (unsigned id = 1; id < smp_cpus; id++) {
-        VMIAPState state = ap_good_state(id);
-        uint32_t before = ap_started;
-
-        ap_boot(id, &state, SEND_OFFSET);
-        if (!ap_wait(before)) {
-            report(false, text("CPU %u starts", id), "no");
-            report_end();
-        }
-    }
-}
-
 void guest_main(void)
 {
     unsigned rounds = guest_arg_number("rounds", 1);
@@ -293,7 +279,7 @@ void guest_main(void)
     frequency = vmi_frequency();
     vmi_patch_call(patched_site, vmi_address[VMI_CALL_GetCycleCounter]);
     alarms_init(guest_has_arg("swap"));
-    start_aps();
+    ap_start_all();
     check_old_rom();
     while (round_number < rounds) {
         round_number++;

@@ -163,9 +163,7 @@ class Faults:
         self.lose_clients()
         self.fill_disk()
         self.cut_migration()
-        self.machine.qmp.command('input-send-event', events=[{
-            'type': 'key',
-            'data': {'down': True, 'key': {'type': 'qcode', 'data': 'a'}}}])
+        self.machine.press_key()
         status = self.machine.wait()
         failed = check_plan(self.tap, self.console.text(), 1)
         wanted = 3 if failed else 1

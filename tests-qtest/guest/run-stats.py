@@ -45,9 +45,7 @@ class Host:
             raise MachineError(f'"{line}" instead of step {name}')
 
     def go_on(self):
-        self.qmp.command('input-send-event', events=[{
-            'type': 'key',
-            'data': {'down': True, 'key': {'type': 'qcode', 'data': 'a'}}}])
+        self.machine.press_key()
 
     def info(self):
         return self.qmp.command('query-vmi')

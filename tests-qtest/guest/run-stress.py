@@ -77,9 +77,7 @@ class Disturber(Mover):
             self.disturb()
             self.way_unix()
         tap.fact(True, f'the guest was disturbed and migrated {rounds} times')
-        self.machine.qmp.command('input-send-event', events=[{
-            'type': 'key',
-            'data': {'down': True, 'key': {'type': 'qcode', 'data': 'a'}}}])
+        self.machine.press_key()
         status = self.machine.wait()
         failed = check_plan(tap, self.console.text(), 1)
         wanted = 3 if failed else 1

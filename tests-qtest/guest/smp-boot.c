@@ -135,3 +135,17 @@ bool ap_stays_off(uint32_t before)
     return READ_ONCE(ap_started) == before &&
            (vmi_under_kvm() || !real_mode_count());
 }
+
+void ap_start_all(void)
+{
+    for (unsigned id = 1; id < smp_cpus; id++) {
+        VMIAPState state = ap_good_state(id);
+        uint32_t before = ap_started;
+
+        ap_boot(id, &state, SEND_OFFSET);
+        if (!ap_wait(before)) {
+            report(false, text("CPU %u starts", id), "no");
+            report_end();
+        }
+    }
+}

@@ -443,20 +443,6 @@ static void run_rounds(void)
     ended = !rounds;
 }
 
-static void start_aps(void)
-{
-    for (unsigned id = 1; id < smp_cpus; id++) {
-        VMIAPState state = ap_good_state(id);
-        uint32_t before = ap_started;
-
-        ap_boot(id, &state, SEND_OFFSET);
-        if (!ap_wait(before)) {
-            report(false, text("CPU %u starts", id), "no");
-            report_end();
-        }
-    }
-}
-
 static void report_facts(void)
 {
     for (Fact fact = 0; fact < FACTS; fact++) {
@@ -496,7 +482,7 @@ void guest_main(void)
         }
     }
     space_init();
-    start_aps();
+    ap_start_all();
     printf("# running\n");
     for (unsigned id = 1; id < smp_cpus; id++) {
         ap_start_run(id, run_rounds);
