@@ -53,6 +53,7 @@ typedef struct VMIStats {
     uint64_t refused;               /* (o) */
     uint64_t losses;                /* (o) page table changes that counted */
     uint64_t spaces_dropped;        /* (o) for those made by other vCPUs */
+    uint64_t spaces_taken_back;     /* (o) by SetCR3, as they had been kept */
     uint64_t alarms_fired;          /* (B) and so both below */
     uint64_t alarms_masked;
     uint64_t alarm_lateness[VMI_LATENESS_BUCKETS];

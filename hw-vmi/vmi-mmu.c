@@ -217,7 +217,9 @@ void vmi_call_set_cr3(VMICall *call)
         vmi_count(&call->vcpu->stats.spaces_dropped);
         tlb_spaces_drop(cs);
     }
-    tlb_spaces_load(cs, call->arg[0], keep);
+    if (tlb_spaces_load(cs, call->arg[0], keep)) {
+        vmi_count(&call->vcpu->stats.spaces_taken_back);
+    }
     if (unlikely(call->vmi->check)) {
         vmi_check_spaces(call->vcpu);
     }

@@ -7,6 +7,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "exec/tlb-spaces.h"
 #include "monitor/hmp.h"
 #include "monitor/monitor.h"
 #include "qapi/qapi-commands-vmi.h"
@@ -180,7 +181,7 @@ static void vmi_stats_vcpu(VMIStatsOut *out, VMIVCPU *vcpu)
 {
     VMIPCIState *vmi = vcpu->vmi;
     VMIStats *stats = &vcpu->stats;
-    uint64_t armed, stolen;
+    uint64_t armed, stolen, kept;
 
     for (unsigned nr = 0; nr < VMI_MAX_CALLS; nr++) {
         /* IRET is mostly carried out in place, where nothing counts it. */
@@ -206,6 +207,11 @@ static void vmi_stats_vcpu(VMIStatsOut *out, VMIVCPU *vcpu)
                   &stolen, 1);
 
     if (vmi->host[VMI_CALL_SetCR3] != VMI_HOST_NONE) {
+        kept = tlb_spaces_kept(CPU(vcpu->cpu));
+        vmi_stats_add(out, "spaces-kept", STATS_TYPE_INSTANT, VMI_STATS_NUMBER,
+                      &kept, 1);
+        vmi_stats_number(out, "spaces-taken-back",
+                         qatomic_read_u64(&stats->spaces_taken_back));
         vmi_stats_number(out, "page-table-losses",
                          qatomic_read_u64(&stats->losses));
         vmi_stats_number(out, "spaces-dropped-for-others",

@@ -79,6 +79,17 @@ static void make_calls(void)
     }
 }
 
+/* Two address spaces by turns; the second one is new the first time. */
+static void exchange_spaces(void)
+{
+    uint32_t first = read_cr3();
+
+    for (unsigned i = 0; i < 10; i++) {
+        vmi_call(VMI_CALL_SetCR3, paging_second_space(), 0, 0, 0, 0);
+        vmi_call(VMI_CALL_SetCR3, first, 0, 0, 0, 0);
+    }
+}
+
 /* An entry that was present is cleared: five times, something is lost. */
 static void make_ap_calls(void)
 {
@@ -205,6 +216,8 @@ void guest_main(void)
     step("active");
     make_calls();
     step("calls");
+    exchange_spaces();
+    step("spaces");
     ap_run(1, make_ap_calls);
     step("ap-calls");
     ap_run(1, make_bad_calls);
