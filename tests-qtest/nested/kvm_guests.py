@@ -69,7 +69,8 @@ DEMO = [r'VMI: Found VMware, Inc[.] Hypervisor OPROM, API version 3[.]0, ROM ver
         r'Booting paravirtualized kernel on vmi',
         r'vmi: registering clock event vmi-timer[.] mult=11854634 shift=22',
         r'vmi: registering clock source khz=2826365',
-        *(rf'vmi-timer tick +{i} +real [0-9]+ us, .*' for i in range(1, 11)),
+        # On a busy host one may come late, with the next one
+        *[r'vmi-timer tick +[0-9]+ +real [0-9]+ us, .*'] * 3,
         r'entered user mode by VMI IRET, left by int 0x80: CS was 0x1b',
         r'entered user mode by VMI SYSEXIT, left by SYSENTER: CS was 0x1b',
         r'touched 0xd0005000: 1 page fault, served by SetPxE',

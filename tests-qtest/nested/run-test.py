@@ -42,6 +42,9 @@ def test_run(tap, top):
     dispatch = "[ $# -gt 0 ] || usage_error 'no command'\n"
     assert dispatch in text and '/dev/kvm' in text
     write(top / 'vmi', text.replace(dispatch, 'build_all() { :; }\n' + dispatch).replace('/dev/kvm', f'{top}/kvm'))
+    # What tells a tree of sources from an installed vmi, and what that one needs
+    (top / 'hw-vmi').mkdir()
+    (top / 'scripts').symlink_to(pathlib.Path(VMI).parent / 'scripts')
     write(top / 'build/bin/qemu-system-i386', '#!/bin/sh\necho "QEMU with $*"\n')
 
     result = run(top)
