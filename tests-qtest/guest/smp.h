@@ -46,7 +46,8 @@ void ap_boot(unsigned id, const void *state, SendBy by);
 /* Whether an AP started since the count was @before; waits, or a little */
 bool ap_wait(uint32_t before);
 bool ap_stays_off(uint32_t before);
-void ap_start_all(void);        /* with good states; one that does not ends all */
+/* All, with good states; the program ends if one does not start. */
+void ap_start_all(void);
 uint32_t real_mode_count(void); /* processors that ran real_mode_code */
 
 /* Let a started AP call a function, and wait until it has; or do not wait. */
