@@ -95,8 +95,7 @@ static bool vmi_check_changed_since(VMIVCPU *vcpu)
     VMIPCIState *vmi = vcpu->vmi;
 
     for (unsigned ms = 0; vmi->nr_vcpus > 1 && ms < 100; ms++) {
-        if (qatomic_read(&vmi->losses) - vcpu->own_losses !=
-            vcpu->other_losses) {
+        if (vmi_mmu_other_losses(vcpu) != vcpu->other_losses) {
             return true;
         }
         g_usleep(1000);

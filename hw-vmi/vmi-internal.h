@@ -74,9 +74,8 @@ struct VMIVCPU {
     int schedstat_fd;           /* -1: not open */
     int schedstat_tid;          /* of the thread that it is open for */
 
-    /* Page table changes that counted, the vCPU's own thread only */
-    uint64_t own_losses;        /* made by this vCPU */
-    uint64_t other_losses;      /* by others, when CR3 was last loaded */
+    /* The vCPU's own thread only */
+    uint64_t other_losses;      /* of other vCPUs, when CR3 was last loaded */
     uint64_t stale;             /* mismatches that the self-check found */
 
     VMIStats stats;
@@ -452,6 +451,14 @@ void vmi_check_spaces(VMIVCPU *vcpu);
  * vmi_mmu_vcpu_init: keep address spaces of a CPU that has not run; BQL held
  */
 void vmi_mmu_vcpu_init(VMIVCPU *vcpu);
+
+/**
+ * vmi_mmu_other_losses: page table changes that counted, made by other vCPUs
+ *
+ * The vCPU's own thread.  Only whether it differs from an earlier value means
+ * something.
+ */
+uint64_t vmi_mmu_other_losses(VMIVCPU *vcpu);
 
 /* vmi-smp.c */
 

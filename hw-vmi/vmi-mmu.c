@@ -55,9 +55,16 @@ static void vmi_mmu_lost(VMICall *call)
 {
     vmi_count(&call->vcpu->stats.losses);
     if (call->vmi->nr_vcpus > 1) {
-        call->vcpu->own_losses++;
         qatomic_inc(&call->vmi->losses);
     }
+}
+
+uint64_t vmi_mmu_other_losses(VMIVCPU *vcpu)
+{
+    if (vcpu->vmi->nr_vcpus == 1) {
+        return 0;
+    }
+    return qatomic_read(&vcpu->vmi->losses) - vcpu->stats.losses;
 }
 
 static void vmi_mmu_changed(VMICall *call, hwaddr table, uint32_t flags)
@@ -204,8 +211,7 @@ void vmi_call_set_cr3(VMICall *call)
 {
     CPUState *cs = CPU(call->cpu);
     CPUX86State *env = &call->cpu->env;
-    uint64_t others = qatomic_read(&call->vmi->losses) -
-                      call->vcpu->own_losses;
+    uint64_t others = vmi_mmu_other_losses(call->vcpu);
     bool keep = others == call->vcpu->other_losses;
 
     env->cr[3] = call->arg[0];

@@ -11,12 +11,10 @@
 import argparse
 import os
 import re
-import shlex
-import tempfile
 
+from drive import drive, guest_command, judge_end
 from gdbstub import GDB
-from machine import DEBUG_EXIT, Console, Machine, MachineError
-from tap import Tap, check_plan
+from machine import Console, Machine
 
 IF = 0x200
 CALL_LENGTH = {'pointer': 6}    # else 5
@@ -124,33 +122,33 @@ def calls(machine):
             for stat in result['stats'] if stat['name'].startswith('call-')}
 
 
-def debug(args, directory, tap):
-    console = Console(directory)
-    path = os.path.join(directory, 'gdb')
-    command = [
-        args.qemu, '-nodefaults', '-vga', 'none', '-m', '64', '-display',
-        'none', *console.args(), *DEBUG_EXIT, '-kernel', args.guest,
-        '-append', args.append, '-chardev',
-        f'socket,id=gdb,path={path},server=on,wait=off', '-gdb',
-        'chardev:gdb', *args.qemu_args]
-    with Machine(directory, command) as machine:
-        line = console.wait_line('# sites', machine)
+class Debugged:
+    def __init__(self, args, directory):
+        self.console = Console(directory)
+        self.path = os.path.join(directory, 'gdb')
+        self.machine = Machine(directory, guest_command(
+            args.qemu, args.guest, self.console, '-append', args.append,
+            '-chardev', f'socket,id=gdb,path={self.path},server=on,wait=off',
+            '-gdb', 'chardev:gdb', *args.qemu_args))
+
+    def run(self, tap):
+        line = self.console.wait_line('# sites', self.machine)
         sites = {name: (int(site, 16), int(stub, 16)) for name, site, stub in
                  re.findall(r'(\w+)=0x(\w+):0x(\w+)', line)}
         end, counter = sites.pop('end')
-        gdb = GDB(path)
+        gdb = GDB(self.path)
         debugger = Debugger(gdb, tap, sites)
         debugger.read_code()
         debugger.hit_sites()
         debugger.check_effects()
         debugger.break_in_rom()
         # Let it run without breakpoints for a while
-        before, counted = gdb.memory(counter, 4), calls(machine)
+        before, counted = gdb.memory(counter, 4), calls(self.machine)
         gdb.resume_for(0.2)
         tap.fact(gdb.memory(counter, 4) != before,
                  'the guest runs on between stops')
         made = {name: count - counted[name]
-                for name, count in calls(machine).items()}
+                for name, count in calls(self.machine).items()}
         rounds = made.pop('SetPxELong')
         tap.fact(rounds > 0 and
                  abs(made.pop('GetCycleCounter') - 2 * rounds) <= 2 and
@@ -159,24 +157,13 @@ def debug(args, directory, tap):
                  f'{rounds} rounds of three calls, others {made}')
         gdb.command(f'M{end:x},4:01000000')
         gdb.detach()
-        status = machine.wait()
-        failed = check_plan(tap, console.text(), 1)
-        wanted = 3 if failed else 1
-        tap.fact(status == wanted, f'QEMU ends with status {wanted}',
-                 f'status {status}')
+        judge_end(tap, self.machine, self.console)
 
 
 def main():
     args = parse_args()
-    tap = Tap()
-    with tempfile.TemporaryDirectory(prefix='vmi-') as directory:
-        try:
-            debug(args, directory, tap)
-        except MachineError as error:
-            tap.fact(False, 'the guest can be debugged', str(error))
-        if tap.failed:
-            print(f'# command: {shlex.join([args.qemu, *args.qemu_args])}')
-    tap.end()
+    drive(lambda directory: Debugged(args, directory),
+          'the guest can be debugged')
 
 
 main()

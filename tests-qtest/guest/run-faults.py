@@ -11,14 +11,12 @@ import argparse
 import contextlib
 import os
 import re
-import shlex
 import signal
 import socket
-import tempfile
 import time
 
-from machine import DEBUG_EXIT, Console, Machine, MachineError, wait_for
-from tap import Tap, check_plan
+from drive import drive, guest_command, judge_end
+from machine import Console, Machine, MachineError, wait_for
 
 BUSY = 4
 ASLEEP = 3              # seconds
@@ -37,18 +35,16 @@ def parse_args():
 
 
 class Faults:
-    def __init__(self, args, directory, tap):
+    def __init__(self, args, directory):
         self.args = args
         self.directory = directory
-        self.tap = tap
+        self.tap = None
         self.console = Console(directory)
         self.clock = os.path.join(directory, 'clock')
         self.second = os.path.join(directory, 'second')
         self.step_clock(0)
-        self.command = [
-            args.qemu, '-nodefaults', '-vga', 'none', '-m', '64', '-display',
-            'none', *self.console.args(), *DEBUG_EXIT, '-kernel', args.guest,
-            '-device', 'vmi-pci']
+        self.command = guest_command(args.qemu, args.guest, self.console,
+                                     '-device', 'vmi-pci')
         self.machine = Machine(directory, [
             'env', f'LD_PRELOAD={args.faketime}',
             f'FAKETIME_TIMESTAMP_FILE={self.clock}', 'FAKETIME_NO_CACHE=1',
@@ -154,7 +150,8 @@ class Faults:
                       'is cut', f'status {status}: '
                       f'{other.error_text().splitlines()[-1:]}')
 
-    def run(self):
+    def run(self, tap):
+        self.tap = tap
         self.ticks_on('at first')
         self.busy_host()
         self.sleep()
@@ -164,28 +161,12 @@ class Faults:
         self.fill_disk()
         self.cut_migration()
         self.machine.press_key()
-        status = self.machine.wait()
-        failed = check_plan(self.tap, self.console.text(), 1)
-        wanted = 3 if failed else 1
-        self.tap.fact(status == wanted, f'QEMU ends with status {wanted}',
-                      f'status {status}')
+        judge_end(tap, self.machine, self.console)
 
 
 def main():
     args = parse_args()
-    tap = Tap()
-    with tempfile.TemporaryDirectory(prefix='vmi-') as directory:
-        faults = Faults(args, directory, tap)
-        try:
-            faults.run()
-        except MachineError as error:
-            tap.fact(False, 'the guest goes on', str(error))
-            print(f'# QEMU: {faults.machine.error_text()}')
-        finally:
-            faults.machine.kill()
-        if tap.failed:
-            print(f'# command: {shlex.join(faults.machine.command)}')
-    tap.end()
+    drive(lambda directory: Faults(args, directory), 'the guest goes on')
 
 
 main()

@@ -9,13 +9,10 @@
 
 import argparse
 import os
-import shlex
-import sys
-import tempfile
 
-from machine import DEBUG_EXIT, Console, MachineError
+from drive import drive, guest_command, judge_end
+from machine import Console, MachineError
 from mover import Mover
-from tap import Tap, check_plan
 
 # A slot of the ROM that no call has; see migrate.c
 OLD_ROM_SLOT = 0x1400 + 49 * 32
@@ -61,9 +58,8 @@ class Driver(Mover):
             append += ' old-rom'
         super().__init__(
             directory,
-            [args.qemu, '-nodefaults', '-vga', 'none', '-m', '64', '-display',
-             'none', *self.console.args(), *DEBUG_EXIT, '-kernel', args.guest,
-             '-append', append, *args.qemu_args],
+            guest_command(args.qemu, args.guest, self.console, '-append',
+                          append, *args.qemu_args),
             ['-device', device],
             # Another frequency, which must not matter to the guest
             ['-device', 'vmi-pci,cycle-frequency=1234567890'])
@@ -86,36 +82,18 @@ class Driver(Mover):
             # It has to run on before it is taken back
             self.move('savevm' if way == 'loadvm' and
                       moves == self.args.rounds else way)
-        status = self.machine.wait()
-        failed = check_plan(tap, self.console.text(), 1)
         used = [way for way in ways[:moves] if way not in self.skipped]
         tap.fact(moves == self.args.rounds,
                  f'the guest was moved {self.args.rounds} times, by '
                  + ', '.join(used), f'{moves}')
         for way, reason in self.skipped.items():
             tap.point(True, f'- migration by {way} # SKIP {reason}')
-        wanted = 3 if failed else 1
-        tap.fact(status == wanted, f'QEMU ends with status {wanted}',
-                 f'status {status}')
+        judge_end(tap, self.machine, self.console)
 
 
 def main():
     args = parse_args()
-    tap = Tap()
-    with tempfile.TemporaryDirectory(prefix='vmi-') as directory:
-        driver = Driver(args, directory)
-        try:
-            driver.run(tap)
-        except MachineError as error:
-            tap.fact(False, 'the guest can be moved', str(error))
-            for line in driver.console.text().splitlines()[-20:]:
-                print(f'# output: {line}')
-            print(f'# QEMU: {driver.machine.error_text()}')
-        finally:
-            driver.machine.kill()
-        if tap.failed:
-            print(f'# command: {shlex.join(driver.machine.command)}')
-    tap.end()
+    drive(lambda directory: Driver(args, directory), 'the guest can be moved')
 
 
-sys.exit(main())
+main()

@@ -9,12 +9,10 @@
 
 import argparse
 import re
-import shlex
-import tempfile
 import time
 
-from machine import DEBUG_EXIT, Console, Machine, MachineError, wait_for
-from tap import Tap, check_plan
+from drive import drive, guest_command, judge_end
+from machine import Console, Machine, MachineError, wait_for
 
 FLOOD = 100000
 
@@ -225,36 +223,27 @@ def check_all(args, host, start):
     check_reset(host)
 
 
+class Counted:
+    def __init__(self, args, directory):
+        self.args = args
+        off = ''.join(f',{group}=off' for group in args.off)
+        self.console = Console(directory)
+        self.start = int(time.time())
+        self.machine = Machine(directory, guest_command(
+            args.qemu, args.guest, self.console, '-append',
+            'paging32' + (' off' if off else ''), '-smp', '2', '-device',
+            f'vmi-pci,id=vmi{off}', *args.qemu_args))
+
+    def run(self, tap):
+        host = Host(self.machine, self.console, tap)
+        check_all(self.args, host, self.start)
+        host.go_on()
+        judge_end(tap, self.machine, self.console, 1 if self.args.off else 2)
+
+
 def main():
     args = parse_args()
-    tap = Tap()
-    off = ''.join(f',{group}=off' for group in args.off)
-    with tempfile.TemporaryDirectory(prefix='vmi-') as directory:
-        console = Console(directory)
-        command = [
-            args.qemu, '-nodefaults', '-vga', 'none', '-m', '64', '-display',
-            'none', *console.args(), *DEBUG_EXIT, '-kernel', args.guest,
-            '-append', 'paging32' + (' off' if off else ''), '-smp', '2',
-            '-device', f'vmi-pci,id=vmi{off}', *args.qemu_args]
-        start = int(time.time())
-        with Machine(directory, command) as machine:
-            host = Host(machine, console, tap)
-            try:
-                check_all(args, host, start)
-                host.go_on()
-                status = machine.wait()
-                boots = 1 if args.off else 2
-                failed = check_plan(tap, console.text(), boots)
-                tap.fact(status == (3 if failed else 1),
-                         'QEMU ends as the guest says', f'status {status}')
-            except (MachineError, KeyError) as error:
-                tap.fact(False, 'the guest goes on', f'{error!r}')
-                for line in console.text().splitlines()[-20:]:
-                    print(f'# output: {line}')
-            if tap.failed:
-                print(f'# QEMU: {machine.error_text()}')
-                print(f'# command: {shlex.join(machine.command)}')
-    tap.end()
+    drive(lambda directory: Counted(args, directory), 'the guest goes on')
 
 
 main()

@@ -10,14 +10,12 @@
 
 import argparse
 import os
-import shlex
-import tempfile
 import time
 
+from drive import drive, guest_command, judge_end
 from gdbstub import GDB
-from machine import DEBUG_EXIT, Console, MachineError
+from machine import Console
 from mover import Mover
-from tap import Tap, check_plan
 
 KERNEL = 0x100000       # where the guest's code begins
 
@@ -40,10 +38,10 @@ class Disturber(Mover):
         device = ['-device', 'vmi-pci,check=on']
         super().__init__(
             directory,
-            [args.qemu, '-nodefaults', '-vga', 'none', '-m', '64', '-display',
-             'none', *self.console.args(), *DEBUG_EXIT, '-kernel', args.guest,
-             '-append', args.append, '-D', self.log, *args.qemu_args],
+            guest_command(args.qemu, args.guest, self.console, '-append',
+                          args.append, '-D', self.log, *args.qemu_args),
             device, device)
+        self.rounds = args.rounds
         self.errors = ''
 
     def replace(self, machine):
@@ -71,18 +69,13 @@ class Disturber(Mover):
         gdb.detach()
         self.hmp('gdbserver none')
 
-    def run(self, tap, rounds):
+    def run(self, tap):
         self.console.wait_line('# running', self.machine)
-        for _ in range(rounds):
+        for _ in range(self.rounds):
             self.disturb()
             self.way_unix()
-        tap.fact(True, f'the guest was disturbed and migrated {rounds} times')
         self.machine.press_key()
-        status = self.machine.wait()
-        failed = check_plan(tap, self.console.text(), 1)
-        wanted = 3 if failed else 1
-        tap.fact(status == wanted, f'QEMU ends with status {wanted}',
-                 f'status {status}')
+        judge_end(tap, self.machine, self.console)
         self.errors += self.machine.error_text()
         stale = [line for line in self.errors.splitlines()
                  if ': check: ' in line]
@@ -92,19 +85,8 @@ class Disturber(Mover):
 
 def main():
     args = parse_args()
-    tap = Tap()
-    with tempfile.TemporaryDirectory(prefix='vmi-') as directory:
-        disturber = Disturber(args, directory)
-        try:
-            disturber.run(tap, args.rounds)
-        except MachineError as error:
-            tap.fact(False, 'the guest can be disturbed', str(error))
-            print(f'# QEMU: {disturber.machine.error_text()}')
-        finally:
-            disturber.machine.kill()
-        if tap.failed:
-            print(f'# command: {shlex.join(disturber.machine.command)}')
-    tap.end()
+    drive(lambda directory: Disturber(args, directory),
+          'the guest can be disturbed')
 
 
 main()

@@ -13,12 +13,11 @@
 
 import argparse
 import re
-import tempfile
 import time
 
+from drive import drive
 from machine import Console, MachineError
 from mover import Mover
-from tap import Tap
 
 TICK = re.compile(r'TICK (\d+\.\d+) (\d+\.\d+)')
 BAD = ('BUG|Oops|WARNING|Call Trace|[Pp]anic|lockup|stall|unstable|segfault|'
@@ -133,8 +132,6 @@ class Soak(Mover):
             moves += 1
             self.run_on()
             print(f'# {moves}: {way}, guest at {self.last:.1f} s', flush=True)
-        tap.fact(True, f'the guest was moved {moves} times by '
-                 f'{", ".join(ways)}')
         for way, reason in self.skipped.items():
             tap.point(True, f'- migration by {way} # SKIP {reason}')
 
@@ -157,24 +154,16 @@ class Soak(Mover):
         print(f'# wall time behind the host by {self.behind[0]:.3f} s at first,'
               f' {self.behind[-1]:.3f} s in the end')
 
+    def run(self, tap):
+        if self.args.minutes:
+            self.stay(tap, self.args.minutes)
+        self.soak(tap)
+        self.judge(tap)
+
 
 def main():
     args = parse_args()
-    tap = Tap()
-    with tempfile.TemporaryDirectory(prefix='vmi-') as directory:
-        soak = Soak(args, directory)
-        try:
-            if args.minutes:
-                soak.stay(tap, args.minutes)
-            soak.soak(tap)
-            soak.judge(tap)
-        except MachineError as error:
-            tap.fact(False, 'the guest can be moved', str(error))
-            for line in soak.console.text().splitlines()[-40:]:
-                print(f'# output: {line}')
-        finally:
-            soak.machine.kill()
-    tap.end()
+    drive(lambda directory: Soak(args, directory), 'the guest can be moved')
 
 
 main()

@@ -18,8 +18,9 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'guest'))
 
-from machine import DEBUG_EXIT, Console, Machine, MachineError, wait_for
-from tap import Tap, check_plan
+from drive import guest_command, judge_end, print_last
+from machine import Console, Machine, MachineError, wait_for
+from tap import Tap
 
 REFUSED = [
     ('tcg', 'kvm', 'vmi-pci: the guest uses VMI and was started under TCG; its calls cannot be served under KVM'),
@@ -35,9 +36,8 @@ class Guest:
         self.directory = directory
         self.state = os.path.join(directory, 'state')
         self.console = Console(directory)
-        self.command = [args.qemu, '-nodefaults', '-vga', 'none', '-m', '64', '-display', 'none',
-                        *self.console.args(), *DEBUG_EXIT, '-device', 'vmi-pci', '-kernel', args.guest,
-                        '-append', 'kvm paging32 rounds=1', *args.qemu_args]
+        self.command = guest_command(args.qemu, args.guest, self.console, '-device', 'vmi-pci',
+                                     '-append', 'kvm paging32 rounds=1', *args.qemu_args)
 
     def start(self, accel, *more):
         return Machine(self.directory, [*self.command, '-accel', accel, *more])
@@ -59,9 +59,7 @@ class Guest:
         """A stop is what the guest waits for"""
         machine.qmp.command('stop')
         machine.qmp.command('cont')
-        status = machine.wait()
-        failed = check_plan(tap, self.console.text(), 1)
-        tap.fact(status == 1 and not failed, 'the guest ends well', f'status {status}')
+        judge_end(tap, machine, self.console)
 
 
 def refused(tap, guest, source, destination, reason):
@@ -87,7 +85,9 @@ def accepted(tap, guest, source, destination):
         wait_for('end of migration', lambda: machine.status() != 'inmigrate')
         machine.qmp.command('cont')
         guest.round(machine)
-        tap.fact(True, f'a guest of {source} that does not use VMI yet goes on under {destination}')
+        status = machine.status()
+        tap.fact(status == 'running', f'a guest of {source} that does not use VMI yet goes on under {destination}',
+                 status)
         guest.finish(tap, machine)
 
 
@@ -98,8 +98,7 @@ def run(tap, args, function, *arguments):
             function(tap, guest, *arguments)
         except MachineError as error:
             tap.fact(False, f'the guest can be saved and loaded, {" ".join(arguments)}', str(error))
-            for line in guest.console.text().splitlines()[-20:]:
-                print(f'# output: {line}')
+            print_last(guest.console)
 
 
 def main():
