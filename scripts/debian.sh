@@ -6,6 +6,27 @@
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
+build_packages='debian-archive-keyring>=2023.3+deb12u2 dpkg-dev gcc git ipxe-qemu libc6-dev libcapstone-dev
+    libfdt-dev libglib2.0-dev libpixman-1-dev libsdl2-dev libslirp-dev make ninja-build patch pkgconf python3
+    python3-setuptools python3-venv qemu-system-data xz-utils zlib1g-dev'
+# Debian 12 has these in bookworm-backports. An older SeaBIOS waits 32 seconds for an empty drive of a q35.
+new_packages='meson>=1.5 python3-pycotap seabios>=1.16.3'
+bench_packages=gnuplot-nox
+libvirt_packages='libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu'
+package_packages='binutils python3-sphinx'
+# shellcheck disable=SC2034 # develop.sh uses them
+test_packages="$package_packages $bench_packages $libvirt_packages qemu-utils xvfb faketime"
+# shellcheck disable=SC2034
+full_packages='clang clang-tidy cppcheck llvm sparse'
+# These are unpacked in build/nested, not installed: a kernel with KVM, and programs to start it with
+nested_packages='busybox-static linux-image-amd64'
+
+apt_conf=$build/apt/apt.conf
+apt_install='env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600
+    install -y --no-install-recommends'
+codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+sudo=
+
 # missing PACKAGE...: prints those that are not installed, or older than a PACKAGE>=VERSION asks for
 missing() {
     for package in "$@"; do
