@@ -17,6 +17,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'guest'))
 
+import drive  # noqa: F401 for the drivers, which get the modules that are loaded here
 import exits
 import run_guest
 from kvm_guests import GUESTS, Driven
