@@ -37,6 +37,7 @@
 #include "exec/cpu_ldst.h"
 #include "exec/cputlb.h"
 #include "exec/exec-all.h"
+#include "exec/target_page.h"
 #include "exec/tlb-spaces.h"
 #include "qemu/units.h"
 #include "vmi-internal.h"

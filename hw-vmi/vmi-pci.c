@@ -9,6 +9,7 @@
 
 #include "qemu/osdep.h"
 #include "exec/address-spaces.h"
+#include "exec/target_page.h"
 #include "exec/tb-flush.h"
 #include "hw/boards.h"
 #include "hw/i386/microvm.h"

@@ -104,8 +104,11 @@ static void vmi_port_write(void *opaque, hwaddr addr, uint64_t val,
                           vmi->active ? "no such call" : "before VMI_Init");
         vmi_guest_error(vmi, "port written with number %" PRIu32, nr);
         vmi_count(&vmi->vcpu[current_cpu->cpu_index].stats.refused);
-        env->regs[R_EAX] = UINT32_MAX;
-        env->regs[R_EDX] = UINT32_MAX;
+        /* Before VMI_Init, the write may be for what the guest has here. */
+        if (vmi->active) {
+            env->regs[R_EAX] = UINT32_MAX;
+            env->regs[R_EDX] = UINT32_MAX;
+        }
     } else {
         VMICall call = {
             .vmi = vmi,

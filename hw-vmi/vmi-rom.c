@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "exec/address-spaces.h"
 #include "exec/cpu-common.h"
+#include "exec/target_page.h"
 #include "qapi/error.h"
 #include "qemu/bswap.h"
 #include "qemu/datadir.h"

@@ -5,8 +5,10 @@
  */
 
 #include "qemu/osdep.h"
+#include "cpu.h"
 #include "exec/cpu_ldst.h"
 #include "exec/exec-all.h"
+#include "exec/target_page.h"
 #include "tcg/helper-tcg.h"
 #include "trace.h"
 #include "vmi-internal.h"

@@ -65,6 +65,9 @@ static uint32_t arm_and_cancel(unsigned counter, uint64_t *expiry)
     uint32_t armed = 0;
 
     for (unsigned tries = 0; tries < 50 && !armed; tries++) {
+        if (tries) {
+            alarm_spend(1);             /* take the one that has fired */
+        }
         alarm_reset();
         *expiry = vmi_counter(counter) + alarm_ms(40);
         vmi_set_alarm(alarm_flag | counter, *expiry, 0);

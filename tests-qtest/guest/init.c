@@ -69,7 +69,8 @@ static uint32_t init_by_port(uint32_t linear, uint32_t revision)
 static void report_inactive(const char *when)
 {
     unsigned count = count_relocations();
-    Invoke s = { .edi = VMI_CALL_GetCycleFrequency, .ds_es = KERNEL_DS };
+    Invoke s = { .eax = 1, .edx = 2, .edi = VMI_CALL_GetCycleFrequency,
+                 .ds_es = KERNEL_DS };
     int vector;
 
     if (vmi_under_kvm()) {
@@ -87,8 +88,9 @@ static void report_inactive(const char *when)
     report(!count, text("every relocation answers type 0, address 0, %s",
                         when), "%u do not", count);
     invoke_port(&s);
-    report(s.eax == UINT32_MAX, text("a call by port answers -1 %s", when),
-           "0x%x", s.eax);
+    report(s.eax == 1 && s.edx == 2,
+           text("a call by port does nothing %s", when), "EAX 0x%x, EDX 0x%x",
+           s.eax, s.edx);
 }
 
 static void report_active(const char *when)

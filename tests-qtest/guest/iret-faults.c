@@ -12,6 +12,8 @@ typedef struct FaultCase {
     const char *name;
     uint32_t cs, ss;
     uint8_t vector;
+    uint64_t desc;              /* of SPARE_SEL */
+    uint32_t flags;             /* that are set when IRET begins */
 } FaultCase;
 
 static const IretMethod native_iret = { "the instruction", iret_native };
@@ -34,14 +36,15 @@ static IretTest user_test(const IretMethod *method, uint32_t cs, uint32_t ss)
 /*
  * As Linux needs it: EIP at the call instruction, ESP at the frame, and all
  * registers as before.  A JMP is no place to come back to; there the fault
- * may be anywhere, but ESP must be at the frame, too.
+ * may be anywhere, but ESP must be at the frame, too.  Under KVM the ROM
+ * reports bad selectors of frames that direct calls bring, as Linux' are.
  */
 static void report_state(const IretMethod *method, const IretTest *t,
                          const char *what)
 {
     const Frame *f = &trap_frame;
 
-    if (method->call && !vmi_under_kvm()) {
+    if (method->call && (method->patched || !vmi_under_kvm())) {
         report(f->eip == (uint32_t)method->code,
                text("EIP is the call for %s, by %s", what, method->name),
                "0x%x, call at 0x%x", f->eip, (uint32_t)method->code);
@@ -56,9 +59,25 @@ static void report_state(const IretMethod *method, const IretTest *t,
            "EAX 0x%x EDX 0x%x", f->eax, f->edx);
 }
 
+static int run_with_flags(IretTest *t, const IretMethod *method,
+                          uint32_t flags)
+{
+    int vector;
+
+    asm volatile("pushf; or %0, (%%esp); popf" : : "r"(flags) : "memory");
+    vector = iret_run(t, method, VMI_CALL_IRET);
+    asm volatile("pushf; and %0, (%%esp); popf" : : "r"(~flags) : "memory");
+    return vector;
+}
+
+/*
+ * TCG ignores limits, and has #NP for an SS that is not present, so neither
+ * is here.  The ROM does what processors do.
+ */
 static void test_selectors(const IretMethod *method)
 {
-    static const FaultCase cases[] = {
+    const uint32_t user = DESC_32BIT | DESC_DPL3;
+    const FaultCase cases[] = {
         { "a CS beyond the GDT", NO_SELECTOR | 3, USER_DS, VECTOR_GP },
         { "an empty CS", SPARE_SEL | 3, USER_DS, VECTOR_GP },
         { "a CS that is data", USER_DS, USER_DS, VECTOR_GP },
@@ -66,6 +85,24 @@ static void test_selectors(const IretMethod *method)
         { "an SS of the kernel", USER_CS, KERNEL_DS, VECTOR_GP },
         { "a null SS", USER_CS, 0, VECTOR_GP },
         { "an SS beyond the GDT", USER_CS, NO_SELECTOR | 3, VECTOR_GP },
+        { "a CS of the kernel", KERNEL_CS | 3, USER_DS, VECTOR_GP },
+        { "a CS with RPL 1", USER_CS ^ 2, USER_DS ^ 2, VECTOR_GP },
+        { "a CS that is not present", SPARE_SEL | 3, USER_DS, VECTOR_NP,
+          make_desc(0, 0xfffff, user | (DESC_CODE & ~DESC_PRESENT)) },
+        { "a CS that is a TSS", SPARE_SEL | 3, USER_DS, VECTOR_GP,
+          make_desc(0, 0x67, DESC_TSS | DESC_DPL3) },
+        { "an SS that is code", USER_CS, USER_CS, VECTOR_GP },
+        { "an SS that is read-only", USER_CS, SPARE_SEL | 3, VECTOR_GP,
+          make_desc(0, 0xfffff, user | (DESC_DATA & ~DESC_WRITABLE)) },
+        { "a conforming CS of a lower ring, and a null SS", SPARE_SEL | 3, 0,
+          VECTOR_GP,
+          make_desc(0, 0xfffff, user | DESC_PAGES | DESC_CONFORMING |
+                    (DESC_CODE & ~DESC_DPL3)) },
+        { "a task that is not there", USER_CS, USER_DS, VECTOR_TS, 0,
+          EFLAGS_NT },
+        { "a task, and Linux' user mode", LINUX_USER_CS, LINUX_USER_DS,
+          VECTOR_TS, 0, EFLAGS_NT },
+        { "a null SS beside Linux' CS", LINUX_USER_CS, 0, VECTOR_GP },
     };
 
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -74,18 +111,55 @@ static void test_selectors(const IretMethod *method)
         uint32_t error;
         int vector, wanted;
 
-        wanted = iret_run(&t, &native_iret, VMI_CALL_IRET);
+        gdt[SPARE_SEL / 8] = c->desc;
+        wanted = run_with_flags(&t, &native_iret, c->flags);
         error = trap_frame.error;
         t = user_test(method, c->cs, c->ss);
-        vector = iret_run(&t, method, VMI_CALL_IRET);
+        vector = run_with_flags(&t, method, c->flags);
         report(vector == c->vector && vector == wanted &&
                trap_frame.error == error,
                text("IRET to %s faults as the instruction does, by %s",
                     c->name, method->name),
                "vector %d error 0x%x, IRET %d 0x%x", vector, trap_frame.error,
                wanted, error);
+        report(trap_frame.cs == KERNEL_CS &&
+               (trap_frame.eflags & EFLAGS_NT) == (c->flags & EFLAGS_NT),
+               text("the fault has CS and NT for %s, by %s", c->name,
+                    method->name),
+               "0x%x, EFLAGS 0x%x", trap_frame.cs, trap_frame.eflags);
         report_state(method, &t, c->name);
     }
+    gdt[SPARE_SEL / 8] = 0;
+}
+
+/* Selectors that the ROM knows, and others that are right */
+static void test_good(const IretMethod *method)
+{
+    static const struct {
+        const char *name;
+        uint32_t cs, ss;
+    } cases[] = {
+        { "Linux' selectors", LINUX_USER_CS, LINUX_USER_DS },
+        { "Linux' CS", LINUX_USER_CS, USER_DS },
+        { "Linux' SS", USER_CS, LINUX_USER_DS },
+        { "selectors in the LDT", USER_CS | 4, USER_DS | 4 },
+    };
+
+    asm volatile("lldt %w0" : : "r"(LDT_SEL));
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        IretTest t = user_test(method, cases[i].cs, cases[i].ss);
+        int vector;
+
+        t.ds_es = USER_DS;
+        vector = iret_run(&t, method, VMI_CALL_IRET);
+        report(vector == VECTOR_SYSCALL && trap_frame.cs == cases[i].cs &&
+               trap_frame.ss == cases[i].ss && trap_frame.eax == t.eax &&
+               trap_frame.ecx == t.ecx && trap_frame.edx == t.edx,
+               text("IRET arrives with %s, by %s", cases[i].name,
+                    method->name), "vector %d, %x, %x", vector, trap_frame.cs,
+               trap_frame.ss);
+    }
+    asm volatile("lldt %w0" : : "r"(0));
 }
 
 /* The frame's last two words are in a page that is not there. */
@@ -125,10 +199,13 @@ static void test_absent_stack(const IretMethod *method)
     t.words = 0;
     unmap_upper();
     vector = iret_run(&t, method, VMI_CALL_IRET);
-    report(vector == VECTOR_PF && read_cr2() == PLAY_BASE + PAGE_SIZE,
+    report(vector == VECTOR_PF &&
+           read_cr2() - PLAY_BASE - PAGE_SIZE < PAGE_SIZE,
            text("IRET from a stack that is not all there is #PF, by %s",
                 method->name), "vector %d, CR2 0x%x", vector, read_cr2());
-    report_state(method, &t, "a stack that is not all there");
+    if (!vmi_under_kvm()) {
+        report_state(method, &t, "a stack that is not all there");
+    }
 
     /* A handler that repairs it returns to the call, which then works. */
     unmap_upper();
@@ -149,6 +226,7 @@ void test_faults(void)
             continue;
         }
         test_selectors(&iret_methods[i]);
+        test_good(&iret_methods[i]);
         if (paging_mode() != PAGING_OFF) {
             test_absent_stack(&iret_methods[i]);
         }

@@ -52,6 +52,8 @@ void desc_init(void)
                                   sizeof(second_tss) - 1, DESC_TSS);
     gdt[CODE16_SEL / 8] = make_desc(0, 0xfffff, DESC_PAGES | DESC_CODE);
     gdt[FS_SEL / 8] = make_desc(0, 0xfffff, flat | DESC_DATA | DESC_DPL3);
+    gdt[LINUX_USER_CS / 8] = gdt[USER_CS / 8];
+    gdt[LINUX_USER_DS / 8] = gdt[USER_DS / 8];
 
     for (unsigned i = 0; i < ARRAY_SIZE(idt); i++) {
         uint32_t entry = (uint32_t)vector_entries[i];

@@ -24,6 +24,8 @@
 #define TSS2_SEL    0x48        /* another TSS, for SetTR */
 #define CODE16_SEL  0x50
 #define FS_SEL      0x58        /* flat, not used by anything else */
+#define LINUX_USER_CS (0x70 | 3)    /* as USER_CS and USER_DS, under the */
+#define LINUX_USER_DS (0x78 | 3)    /* numbers that Linux has */
 #define GDT_ENTRIES 16
 
 #define DESC_PRESENT    0x00008000
@@ -33,6 +35,8 @@
 #define DESC_TSS        0x00008900
 #define DESC_LDT        0x00008200
 #define DESC_DPL3       0x00006000
+#define DESC_CONFORMING 0x00000400
+#define DESC_WRITABLE   0x00000200
 #define DESC_32BIT      0x00400000
 #define DESC_PAGES      0x00800000
 
