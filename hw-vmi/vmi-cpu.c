@@ -15,7 +15,7 @@
  * So the specification.  Linux has written the TSS itself, and passes the
  * selector of a data segment; what may be one is left alone.
  */
-void vmi_call_update_kernel_stack(VMICall *call)
+void vmi_call_kernel_stack(VMICall *call)
 {
     CPUX86State *env = &call->cpu->env;
 

@@ -505,7 +505,7 @@ extern const VMStateDescription vmstate_vmi_pci;
 VMIHandler vmi_call_apic_read, vmi_call_apic_write, vmi_call_cancel_alarm;
 VMIHandler vmi_call_cycle_counter, vmi_call_cycle_frequency;
 VMIHandler vmi_call_flush_tlb, vmi_call_halt, vmi_call_inval_page;
-VMIHandler vmi_call_iret, vmi_call_update_kernel_stack;
+VMIHandler vmi_call_iret, vmi_call_kernel_stack;
 VMIHandler vmi_call_page_table, vmi_call_set_cr3, vmi_call_set_pxe;
 VMIHandler vmi_call_set_pxe_long, vmi_call_update_pxe;
 VMIHandler vmi_call_rdtsc, vmi_call_reboot, vmi_call_set_alarm;

@@ -17,7 +17,7 @@ package_packages='binutils python3-sphinx'
 # shellcheck disable=SC2034 # develop.sh uses them
 test_packages="$package_packages $bench_packages $libvirt_packages qemu-utils xvfb faketime"
 # shellcheck disable=SC2034
-full_packages='clang clang-tidy cppcheck llvm sparse'
+full_packages='clang clang-tidy cppcheck llvm python3-sphinx-rtd-theme sparse'
 # These are unpacked in build/nested, not installed: a kernel with KVM, and programs to start it with
 nested_packages='busybox-static linux-image-amd64'
 

@@ -1,4 +1,4 @@
-# The commands that need the sources: build, test, bench and package
+# The commands that need the sources: build, test, bench, package and series
 #
 # Part of ../vmi, which sources it.
 #
@@ -40,6 +40,16 @@ Build, then make a Debian package of it: build/package/qemu-system-vmi_VERSION_a
 beside Debian's own QEMU.
 EOF
         ;;
+    series) cat <<'EOF'
+usage: ./vmi series [OPTIONS]
+
+Build, then write the series for qemu-devel to build/series/qemu-10.0: a cover letter and the patches, overlay
+included, one mail a file, and all of them in series.mbox. docs/howto/upstream.rst says what to do with them.
+
+  --qemu VERSION        for this QEMU instead, a branch in patches-upstream/qemu-VERSION
+  -v N                  as the Nth version of the series
+EOF
+        ;;
     bench) cat <<'EOF'
 usage: ./vmi bench [OPTIONS]
 
@@ -66,6 +76,7 @@ usage: ./vmi run [OPTIONS] [-- QEMU ARGS]   boot a guest in VMI mode; without --
        ./vmi test [--full] [MESON ARGS]     run the tests
        ./vmi bench [OPTIONS]                measure what VMI gains and costs
        ./vmi package                        make a Debian package
+       ./vmi series [OPTIONS]               write the patches for QEMU, as mails
        ./vmi COMMAND --help
 
 Each of them first installs and builds what is missing. All of it ends up in build/, the logs in build/log/.
@@ -324,4 +335,33 @@ command_package() {
     stage 'Making a package'
     logged package "$top/scripts/make-package" "$build/package"
     stage "Ready: $(tail -n 1 "$build/log/package.log")"
+}
+
+command_series() {
+    branch='' reroll=''
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --help) show_help series ;;
+        --qemu|-v) [ $# -gt 1 ] || usage_error "$1 needs a value" ;;
+        *) usage_error "unknown option $1" ;;
+        esac
+        case $1 in
+        --qemu) branch=$2 ;;
+        -v) reroll=$2 ;;
+        esac
+        shift 2
+    done
+    [ -z "$branch" ] || [ "$branch" = 10.0 ] || [ -e "$top/patches-upstream/qemu-$branch/series" ] ||
+        usage_error "there is no branch of the series for QEMU $branch"
+    build_all
+    tree=$source
+    case $branch in
+    ''|10.0) ;;
+    *)
+        tree=$build/qemu-src-$branch
+        [ -d "$tree" ] || fetch_qemu_branch "$branch"
+        ;;
+    esac
+    stage 'Writing the series'
+    "$top/scripts/make-series" --source "$tree" ${reroll:+-v "$reroll"}
 }

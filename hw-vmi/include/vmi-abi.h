@@ -171,13 +171,9 @@
 #define VMI_HOST_RELOCATE           0x81    /* EAX call; EAX offset, EDX type */
 
 /* VMI_CALL_name: the numbers of the calls */
-#ifdef VMI_ABI_ASSEMBLY
 #include "vmi-calls.h.inc"
-#else
 
-enum {
-#include "vmi-calls.h.inc"
-};
+#ifndef VMI_ABI_ASSEMBLY
 
 /*
  * SetInitialAPState, call 62: the structure that EAX points at.
