@@ -111,7 +111,9 @@ static void vmi_deliver(VMIVCPU *vcpu, uint32_t flags)
  *
  * So a timer that fires too early does no harm.  A guest sets its alarm for
  * later, or cancels it, whenever it idles, and to set the timer wakes the main
- * loop: it stays as it is then.
+ * loop: it stays as it is then.  What it is set for is kept beside it, as the
+ * main loop takes the timer off its list without the vCPU's lock: the callback,
+ * which takes it, is still to come then.
  */
 static void vmi_alarm_schedule(VMIAlarm *alarm, uint64_t now_cycles,
                                int64_t min_ns)
@@ -124,10 +126,18 @@ static void vmi_alarm_schedule(VMIAlarm *alarm, uint64_t now_cycles,
                                  alarm->expiry - now_cycles);
     }
     delta = MIN(MAX(delta, min_ns), INT64_MAX - now);
-    if (icount_enabled() || !timer_pending(alarm->timer) ||
-        timer_expire_time_ns(alarm->timer) > now + delta) {
+    if (icount_enabled() || alarm->timer_ns == -1 ||
+        alarm->timer_ns > now + delta) {
+        alarm->timer_ns = now + delta;
         timer_mod_ns(alarm->timer, now + delta);
     }
+}
+
+/* The vCPU's lock is held. */
+static void vmi_alarm_unschedule(VMIAlarm *alarm)
+{
+    alarm->timer_ns = -1;
+    timer_del(alarm->timer);
 }
 
 static unsigned vmi_alarm_counter(VMIAlarm *alarm)
@@ -166,6 +176,7 @@ static void vmi_alarm_cb(void *opaque)
     uint32_t flags;
 
     WITH_QEMU_LOCK_GUARD(&vcpu->lock) {
+        alarm->timer_ns = -1;
         if (!alarm->armed || !vcpu->cpu) {
             return;
         }
@@ -232,6 +243,7 @@ void vmi_alarm_vcpu_init(VMIVCPU *vcpu)
 {
     for (int i = 0; i < VMI_ALARMS; i++) {
         vcpu->alarm[i].vcpu = vcpu;
+        vcpu->alarm[i].timer_ns = -1;
         vcpu->alarm[i].timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, vmi_alarm_cb,
                                             &vcpu->alarm[i]);
     }
@@ -243,7 +255,7 @@ void vmi_alarm_cancel_all(VMIVCPU *vcpu)
 
     for (int i = 0; i < VMI_ALARMS; i++) {
         vcpu->alarm[i].armed = false;
-        timer_del(vcpu->alarm[i].timer);
+        vmi_alarm_unschedule(&vcpu->alarm[i]);
     }
 }
 
@@ -266,7 +278,7 @@ void vmi_alarm_restart(VMIVCPU *vcpu)
         if (vcpu->alarm[i].armed) {
             vmi_alarm_schedule(&vcpu->alarm[i], vmi_cycles_locked(vcpu, i), 0);
         } else {
-            timer_del(vcpu->alarm[i].timer);
+            vmi_alarm_unschedule(&vcpu->alarm[i]);
         }
     }
 }

@@ -81,6 +81,7 @@ void vmi_call_halt(VMICall *call)
         vcpu->halt_start = get_clock();
         vmi_halt_poll(vcpu, vcpu->halt_start);
     }
-    call->halt = x86_cpu_pending_interrupt(cs, cs->interrupt_request) !=
+    call->halt = x86_cpu_pending_interrupt(cs,
+                     qatomic_read(&cs->interrupt_request)) !=
                  CPU_INTERRUPT_HARD;
 }

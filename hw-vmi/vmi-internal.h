@@ -35,6 +35,7 @@ typedef struct VMIVCPU VMIVCPU;
 typedef struct VMIAlarm {
     VMIVCPU *vcpu;              /* (c) */
     QEMUTimer *timer;           /* (c) its own lock */
+    int64_t timer_ns;           /* (v) it is set for, -1: not set */
     bool armed;                 /* (v) and so all below */
     uint32_t flags;             /* VMI_ALARM_*, counter included */
     uint64_t expiry;            /* cycles */

@@ -73,7 +73,8 @@ X86HypercallResult vmi_hypercall_indirect(X86VirtualHypervisor *vhyp,
                                           uintptr_t ra)
 {
     VMIPCIState *vmi = (VMIPCIState *)vhyp;
-    uint32_t offset = target - vmi->rom_linear - VMI_ROM_VMCALL_SLOTS;
+    uint32_t offset = target - qatomic_read(&vmi->rom_linear) -
+                      VMI_ROM_VMCALL_SLOTS;
     uint32_t nr = offset / VMI_ROM_SLOT_SIZE;
 
     if (offset % VMI_ROM_SLOT_SIZE || nr >= VMI_ROM_SLOTS ||
