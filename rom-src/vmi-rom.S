@@ -171,8 +171,10 @@ update_kernel_stack:
  * table of Linux has it, and a user program can bring one about.  So what the
  * instruction would check is checked ahead, and the exception raised from
  * here, as if at the call.  To the kernel's own code, and to the selectors of
- * Linux' user mode, which never fault, it goes at once.  DS and ES are the
- * user's by now.
+ * Linux' user mode, which never fault, it goes at once.  So does not what may
+ * have NT set: that comes from the user by SYSENTER alone, which leaves it
+ * alone, and so Linux has it in the frame, too.  DS and ES are the user's by
+ * now.
  */
 #define LINUX_USER_CS 0x73
 #define LINUX_USER_DS 0x7b
@@ -204,19 +206,12 @@ S_EFLAGS:       .skip 4
 S_ESP:          .skip 4
 S_SS:           .skip 4
         .text
-iret_native:
-        pushf
-        testb   $NT_BYTE_1, 1(%esp)
-        jnz     iret_check
-        cmpw    $LINUX_USER_CS, S_CS - S_LIVE_FLAGS(%esp)
-        jne     1f
-        cmpw    $LINUX_USER_DS, S_SS - S_LIVE_FLAGS(%esp)
-        jne     iret_check
-2:      add     $8, %esp
+iret_other:
+        testb   $3, S_CS - S_RET(%esp)
+        jnz     1f
+        add     $4, %esp
         iret
-1:      testb   $3, S_CS - S_LIVE_FLAGS(%esp)
-        jz      2b
-iret_check:
+1:      pushf
         push    %eax
         push    %ecx
         push    %edx
@@ -615,7 +610,15 @@ read_real:
         ret
 
         slot    IRET
-        jmp     iret_native
+        testb   $NT_BYTE_1, S_EFLAGS - S_RET + 1(%esp)
+        jnz     1f
+        cmpw    $LINUX_USER_CS, S_CS - S_RET(%esp)
+        jne     1f
+        cmpw    $LINUX_USER_DS, S_SS - S_RET(%esp)
+        jne     1f
+        add     $4, %esp
+        iret
+1:      jmp     iret_other
 
 /* The instruction after STI is not interrupted: one step. */
         slot    SYSEXIT

@@ -17,7 +17,7 @@ package_packages='binutils python3-sphinx'
 # shellcheck disable=SC2034 # develop.sh uses them
 test_packages="$package_packages $bench_packages $libvirt_packages qemu-utils xvfb faketime"
 # shellcheck disable=SC2034
-full_packages='clang clang-tidy cppcheck llvm python3-sphinx-rtd-theme sparse'
+full_packages='clang clang-tidy cppcheck device-tree-compiler llvm python3-sphinx-rtd-theme sparse'
 # These are unpacked in build/nested, not installed: a kernel with KVM, and programs to start it with
 nested_packages='busybox-static linux-image-amd64'
 
@@ -177,5 +177,30 @@ fetch_libvirt() (
     logged libvirt-git git -C "$new/source" commit -q -m "Debian 12's libvirt 9.0.0, as unpacked"
     git -C "$new/source" tag pristine
     mv "$new/source" "$build/libvirt-src"
+    rm -rf "$new"
+)
+
+# fetch_qemu_branch VERSION: the source of another version of QEMU, which a branch of the series is for, in
+# build/qemu-src-VERSION. Debian's archive may no longer have it. In a shell of its own, which a failing step ends.
+fetch_qemu_branch() (
+    [ ! -d "$build/qemu-src-$1" ] || return 0
+    stage "Downloading the source of QEMU $1, for its branch of the series"
+    new=$build/new-qemu-$1
+    rm -rf "$new"
+    mkdir "$new"
+    update_own_sources sid
+    found=$(APT_CONFIG=$apt_conf apt-cache showsrc --only-source qemu |
+        sed -n "s/^Version: \(.*\)/\1/p" | grep -E "^([0-9]+:)?$1\.[0-9]" | sort -V | tail -n 1)
+    [ -n "$found" ] || die "Debian's archive has no QEMU $1 any more"
+    logged branch-source env -C "$new" APT_CONFIG="$apt_conf" \
+        apt-get source --download-only --only-source "qemu=$found"
+    logged branch-unpack dpkg-source --no-copy --skip-patches -x "$new"/qemu_*.dsc "$new/source"
+    rm -rf "$new/source/debian" "$new/source/.pc"
+    logged branch-git git -C "$new/source" -c init.defaultBranch=main init
+    git -C "$new/source" config gc.auto 0
+    logged branch-git git -C "$new/source" add --all --force .
+    logged branch-git git -C "$new/source" commit -q -m "QEMU $found, as unpacked"
+    git -C "$new/source" tag pristine
+    mv "$new/source" "$build/qemu-src-$1"
     rm -rf "$new"
 )

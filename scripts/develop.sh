@@ -300,6 +300,7 @@ command_test() {
     build_all $test_packages ${full:+$full_packages}
     fetch_nested
     fetch_libvirt || echo 'going on without it'
+    [ -z "$full" ] || fetch_qemu_branch 10.2 || echo 'going on without it'
     stage 'Testing'
     # Meson adds the setup's name
     results=$build/project/meson-logs/testlog-${full:-short}

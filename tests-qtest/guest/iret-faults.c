@@ -13,7 +13,7 @@ typedef struct FaultCase {
     uint32_t cs, ss;
     uint8_t vector;
     uint64_t desc;              /* of SPARE_SEL */
-    uint32_t flags;             /* that are set when IRET begins */
+    uint32_t flags;             /* now and in the frame, as Linux has NT */
 } FaultCase;
 
 static const IretMethod native_iret = { "the instruction", iret_native };
@@ -112,9 +112,11 @@ static void test_selectors(const IretMethod *method)
         int vector, wanted;
 
         gdt[SPARE_SEL / 8] = c->desc;
+        t.frame[2] |= c->flags;
         wanted = run_with_flags(&t, &native_iret, c->flags);
         error = trap_frame.error;
         t = user_test(method, c->cs, c->ss);
+        t.frame[2] |= c->flags;
         vector = run_with_flags(&t, method, c->flags);
         report(vector == c->vector && vector == wanted &&
                trap_frame.error == error,

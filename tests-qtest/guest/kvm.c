@@ -6,6 +6,8 @@
 
 #include "console.h"
 #include "desc.h"
+#include "invoke.h"
+#include "irq.h"
 #include "vmi.h"
 
 #define LEAVES      0x40000000
@@ -86,11 +88,60 @@ static void test_shared(void)
            after - before, ticks);
 }
 
+/* The real counter by a call, which needs no stub */
+static uint64_t host_counter(void)
+{
+    Invoke s = {
+        .eax = VMI_CYCLES_REAL, .edi = VMI_CALL_GetCycleCounter,
+        .ds_es = KERNEL_DS
+    };
+
+    invoke_port(&s);
+    return s.eax | (uint64_t)s.edx << 32;
+}
+
+#define PAM_FIRST   0x5a    /* i440FX: a byte for two regions of 16 KiB */
+#define PAM_READ    1
+#define PAM_WRITE   2
+
+static void set_pam(unsigned bits)
+{
+    uint32_t shared = ((uint32_t)vmi_rom + VMI_ROM_SHARED) & 0xfffff;
+    unsigned region = (shared - 0xc0000) / 0x4000;      /* they begin there */
+    unsigned reg = PAM_FIRST + region / 2, shift = region % 2 * 4;
+    uint32_t old = pci_read(0, 0, reg & ~3) >> (reg & 3) * 8;
+
+    pci_write(0, 0, reg, (old & ~(0xf << shift)) | bits << shift, 1);
+}
+
+/* What a guest does to the ROM spoils its own time, and no one else's. */
+static void test_spoiled(void)
+{
+    uint64_t before = vmi_counter(VMI_CYCLES_REAL), bad, after;
+    uint8_t shift;
+
+    set_pam(PAM_READ | PAM_WRITE);
+    shift = VMI_ROM_FIELD(uint8_t, VMI_ROM_SHARED + VMI_SHARED_SHIFT);
+    VMI_ROM_FIELD(uint8_t, VMI_ROM_SHARED + VMI_SHARED_SHIFT) = 100;
+    bad = host_counter();
+    VMI_ROM_FIELD(uint8_t, VMI_ROM_SHARED + VMI_SHARED_SHIFT) = shift;
+    set_pam(PAM_READ);
+    after = vmi_counter(VMI_CYCLES_REAL);
+    report(bad < after, "the host survives a scale that makes no sense",
+           "%llu", bad);
+    report(after > before && !shared_sum(), "the guest's counter is right "
+           "afterwards", "%llu, then %llu; sum %u", before, after,
+           shared_sum());
+}
+
 void guest_main(void)
 {
     test_leaves("before");
     vmi_setup();
     test_leaves("after");
     test_shared();
+    if (!guest_has_arg("exits")) {
+        test_spoiled();
+    }
     report_end();
 }

@@ -195,11 +195,11 @@ class Console:
         self.seen = end + 1
         return text[at:end]
 
-    def wait_line(self, start, machine):
+    def wait_line(self, start, machine, patience=PATIENCE):
         """Wait for it, or until QEMU has ended; return the line or None"""
         def done():
             ended = machine.process.poll() is not None
             return self.new_line(start) or (ended and 'ended')
 
-        line = wait_for(f'line "{start}"', done)
+        line = wait_for(f'line "{start}"', done, patience)
         return None if line == 'ended' else line

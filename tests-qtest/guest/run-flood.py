@@ -47,6 +47,7 @@ class Watch:
         self.other = other
         self.sizes = []
         self.alarms = 0
+        # Not when it is seen to begin: that may be late
         self.start = time.monotonic()
 
     def look(self):
@@ -64,7 +65,6 @@ class Watch:
     def run(self):
         wait_for('begin of the flood',
                  lambda: self.console.new_line('# flood begins'))
-        self.start = time.monotonic()
         wait_for('end of the flood', self.look, 300)
 
     def judge(self, tap, log):

@@ -36,6 +36,8 @@ def parse_args():
     parser.add_argument('--ways', default='unix',
                         help='separated by commas, taken by turns: '
                         + ', '.join(Mover.WAYS))
+    parser.add_argument('--patience', type=float, default=60,
+                        help='seconds to wait for a tick')
     parser.add_argument('--ticks', type=int, default=3,
                         help='how many to wait for between moves')
     parser.add_argument('--bad', default=BAD,
@@ -43,6 +45,12 @@ def parse_args():
                         'expression')
     parser.add_argument('qemu_args', nargs='*')
     return parser.parse_args()
+
+
+# Asked of a guest that stands still
+QUESTIONS = ['info status', 'info registers -a', 'info registers -a',
+             'info lapic 0', 'info lapic 1', 'info pic',
+             'info stats vcpu * vmi', 'info stats vm * vmi']
 
 
 class Soak(Mover):
@@ -62,7 +70,8 @@ class Soak(Mover):
 
     def tick(self):
         """Wait for one; return the guest's and the host's time"""
-        line = self.console.wait_line('TICK', self.machine)
+        line = self.console.wait_line('TICK', self.machine,
+                                      self.args.patience)
         if line is None:
             raise MachineError('the guest is gone')
         match = TICK.match(line)
@@ -135,6 +144,17 @@ class Soak(Mover):
         for way, reason in self.skipped.items():
             tap.point(True, f'- migration by {way} # SKIP {reason}')
 
+    def ask(self):
+        """Where is it?"""
+        for question in QUESTIONS:
+            try:
+                answer = self.machine.qmp.hmp(question)
+            except (MachineError, OSError) as error:
+                answer = str(error)
+            for line in answer.splitlines():
+                if not re.match('FPR|XMM|FCW', line):
+                    print(f'# {question}: {line}')
+
     def judge(self, tap):
         # How it boots is not the question here
         text = self.console.text()
@@ -155,9 +175,13 @@ class Soak(Mover):
               f' {self.behind[-1]:.3f} s in the end')
 
     def run(self, tap):
-        if self.args.minutes:
-            self.stay(tap, self.args.minutes)
-        self.soak(tap)
+        try:
+            if self.args.minutes:
+                self.stay(tap, self.args.minutes)
+            self.soak(tap)
+        except MachineError:
+            self.ask()
+            raise
         self.judge(tap)
 
 

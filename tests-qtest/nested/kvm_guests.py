@@ -6,8 +6,10 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import dataclasses
 import pathlib
 import sys
+import typing
 
 from mover import Mover
+import nested
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 DEVICE = 'vmi-pci,cycle-frequency=1000000000'
@@ -30,7 +32,8 @@ class Guest:
     expect: list = dataclasses.field(default_factory=list)
     timeout: float = 90
     count_exits: bool = False
-    shadow: bool = False                    # without nested paging; in a nested machine only
+    host: typing.Callable = None            # changes the command for a nested machine; in one only
+    log: list = dataclasses.field(default_factory=list)     # lines that QEMU must print, as regular expressions
 
     def command(self, qemu, guest, rom, monitor):
         """rom: the device's; monitor: a chardev for the one who counts exits"""
@@ -99,6 +102,10 @@ GUESTS = [
     Guest('time-fastest', 'time', 'hz=1023999999999', device='vmi-pci,cycle-frequency=1023999999999'),
     Guest('time-slowest', 'time', 'hz=1000000', device='vmi-pci,cycle-frequency=1000000'),
     Guest('kvm', 'kvm', 'paging32', device='vmi-pci'),
+    Guest('kvm-bad-tsc', 'kvm', 'exits', device='vmi-pci', host=nested.with_bad_tsc, log=[
+        r'.*warning: vmi-pci: the TSC of this host is not one clock for all processors, so each reading of time is an '
+        'exit']),
+    Guest('time-bad-tsc', 'time', 'hz=1000000000 paging32', host=nested.with_bad_tsc),
     Guest('kvm-exits', 'kvm', 'leaves exits', device='vmi-pci,hide-kvm=off,exact-stolen=on'),
     Guest('exits', 'exits', 'paging32', count_exits=True),
     Guest('smp-2', 'smp', 'paging32 cpus=2', qemu=TWO_CPUS),
@@ -116,7 +123,8 @@ GUESTS = [
     Guest('spaces', 'spaces', 'paging32'),
     Guest('spaces-pae', 'spaces', 'pae'),
     Guest('shutdown', 'shutdown', status=0),
-    Guest('shadow-calls', 'calls', 'paging32', shadow=True),
-    Guest('shadow-calls-pae', 'calls', 'pae', shadow=True),
-    Guest('shadow-demo', 'demo', device='vmi-pci,cycle-frequency=2826365000', expect=DEMO, shadow=True),
+    Guest('shadow-calls', 'calls', 'paging32', host=nested.with_shadow_paging),
+    Guest('shadow-calls-pae', 'calls', 'pae', host=nested.with_shadow_paging),
+    Guest('shadow-demo', 'demo', device='vmi-pci,cycle-frequency=2826365000', expect=DEMO,
+          host=nested.with_shadow_paging),
 ]

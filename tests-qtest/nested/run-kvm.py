@@ -2,12 +2,13 @@
 #
 # Run guest programs under KVM: on this machine if it can, or else in a machine of TCG that can.
 #
-# usage: run-kvm.py --build DIR --probe FILE [--nested] [NAME...]
+# usage: run-kvm.py --build DIR --probe FILE [OPTIONS] [NAME...]
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 import argparse
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'guest'))
 
+import drive  # noqa: F401 for the drivers, which get the modules that are loaded here
 import exits
 import run_guest
 from kvm_guests import GUESTS, Driven
@@ -27,6 +29,7 @@ TIMEOUT = 840
 MACHINES = 3
 
 ROM = 'qemu/pc-bios/vmi/vmi.rom'
+COUNTERS = '/tmp/counters'
 
 
 def parse_args():
@@ -34,33 +37,42 @@ def parse_args():
     parser.add_argument('--build', type=pathlib.Path, required=True)
     parser.add_argument('--probe', required=True, help='prints what is wrong with KVM here, and fails')
     parser.add_argument('--nested', action='store_true', help='even if KVM works here')
+    parser.add_argument('--emulator', type=pathlib.Path, help='QEMU for the guests')
+    parser.add_argument('--counters', type=pathlib.Path,
+                        help='directory for what a QEMU compiled with --coverage leaves behind')
     parser.add_argument('names', nargs='*', help='run these only')
     return parser.parse_args()
 
 
-def run_here(guests, build, monitor):
-    for guest in [guest for guest in guests if not guest.shadow]:
-        command = guest.command(str(build / 'bin/qemu-system-i386'), program(build, guest), str(build / ROM),
+def run_here(guests, args, monitor):
+    for guest in [guest for guest in guests if not guest.host]:
+        command = guest.command(str(args.emulator), program(args.build, guest), str(args.build / ROM),
                                 f'socket,path={monitor}')
         output, status = run_guest.run(command, guest.timeout)
         yield guest, status, output, command
 
 
-def run_nested(guests, build, monitor, directory):
-    machine = nested.Nested(qemu=build / 'bin/qemu-system-x86_64', emulator=build / 'bin/qemu-system-i386',
-                            rom=build / ROM, packages=build / 'nested/root')
+def run_nested(guests, args, monitor, directory):
+    machine = nested.Nested(qemu=args.build / 'bin/qemu-system-x86_64', emulator=args.emulator, rom=args.build / ROM,
+                            packages=args.build / 'nested/root')
     commands = {}
     for guest in guests:
-        name = machine.add(program(build, guest))
+        name = machine.add(program(args.build, guest))
         if isinstance(guest, Driven):
             machine.add_python(guest.script)
         command = [*guest.command('qemu', name, '/firmware/vmi.rom', 'serial,path=/dev/ttyS2'), '-L', '/firmware']
-        commands[guest.name] = (guest, nested.with_module_option('npt=0', command) if guest.shadow else command)
+        if args.counters:
+            command = ['env', f'GCOV_PREFIX={COUNTERS}', *command]
+        commands[guest.name] = (guest, guest.host(command) if guest.host else command)
+    last = [('counters', 60, nested.read_back(COUNTERS))] if args.counters else []
     end = time.monotonic() + TIMEOUT
     for _ in range(MACHINES):
         for name, status, output in machine.run(
-                [(name, guest.timeout, command) for name, (guest, command) in commands.items()],
+                [(name, guest.timeout, command) for name, (guest, command) in commands.items()] + last,
                 end - time.monotonic(), directory, monitor):
+            if name == 'counters':
+                nested.unpack(output, args.counters)
+                break
             guest, command = commands.pop(name)
             # What timeout -s KILL makes of it
             yield guest, None if status == 137 else status, output, command
@@ -82,6 +94,7 @@ def program(build, guest):
 
 def main():
     args = parse_args()
+    args.emulator = args.emulator or args.build / 'bin/qemu-system-i386'
     guests = [guest for guest in GUESTS if not args.names or guest.name in args.names]
     probe = subprocess.run([args.probe], capture_output=True, text=True, check=False)
     in_machine = args.nested or probe.returncode != 0
@@ -91,12 +104,14 @@ def main():
         monitor = f'{directory}/monitor'
         counter = exits.Counter(monitor)
         counter.start()
-        results = (run_nested(guests, args.build, monitor, directory) if in_machine else
-                   run_here(guests, args.build, monitor))
+        results = (run_nested(guests, args, monitor, directory) if in_machine else
+                   run_here(guests, args, monitor))
         for guest, status, output, command in results:
             print(f'# {guest.name}')
             failed = tap.failed
             run_guest.judge(tap, guest, output, status)
+            for pattern in guest.log:
+                tap.fact(any(re.fullmatch(pattern, line) for line in output.splitlines()), f'QEMU prints {pattern}')
             if guest.count_exits:
                 exits.judge(tap, output, counter.exits)
             if tap.failed > failed:

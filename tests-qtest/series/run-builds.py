@@ -70,20 +70,14 @@ class Builder:
         self.tap.fact(not reason, text, reason or '')
         return not reason
 
-    def remove(self):
-        subprocess.run([*GIT, 'worktree', 'remove', '--force', self.tree], cwd=self.source, check=False,
-                       capture_output=True)
-        shutil.rmtree(self.directory, ignore_errors=True)
-        subprocess.run([*GIT, 'worktree', 'prune'], cwd=self.source, check=True)
-
     def prepare(self):
-        self.remove()
-        self.directory.mkdir(parents=True)
-        self.build.mkdir()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.build.mkdir(parents=True)
         subprocess.run([self.top / 'scripts/make-series', '--source', self.source, '--output', self.mails],
                        check=True, stdout=subprocess.DEVNULL)
-        subprocess.run([*GIT, 'worktree', 'add', '--quiet', '--detach', self.tree, 'pristine'], cwd=self.source,
-                       check=True)
+        # Not a work tree, for it lives long, and others may prune those of SOURCE
+        subprocess.run([*GIT, 'clone', '--quiet', '--shared', '--no-checkout', self.source, self.tree], check=True)
+        subprocess.run([*GIT, 'checkout', '--quiet', '--detach', 'pristine'], cwd=self.tree, check=True)
         shutil.copy(self.top / 'scripts/devices.mak', self.tree / 'configs/devices/i386-softmmu/vmi.mak')
         for place in FIRMWARE:
             link = self.build / f'qemu-bundle{place}'
@@ -99,11 +93,17 @@ class Builder:
         """Debian's source cannot be configured before the first patch"""
         return None if (self.build / 'build.ninja').exists() else self.configure()
 
+    def apply(self, path):
+        reason = self.logged(path.name, *GIT, 'am', '--quiet', path)
+        if reason:
+            subprocess.run([*GIT, 'am', '--abort'], cwd=self.tree, check=False, capture_output=True)
+        return reason
+
     def patch(self, path):
         mail = path.read_text(encoding='utf-8')
         subject = SUBJECT.search(mail)[1].replace('\n ', ' ')
         self.step(f'{subject}: builds',
-                  lambda: self.logged(path.name, *GIT, 'am', '--quiet', path),
+                  lambda: self.apply(path),
                   self.configure_once,
                   lambda: self.logged(path.name, 'ninja', '-C', self.build, *BINARIES))
 
@@ -149,7 +149,7 @@ def main():
     builder.qtests()
     builder.manual()
     if not tap.failed:
-        builder.remove()
+        shutil.rmtree(directory)
     tap.end()
 
 

@@ -30,6 +30,7 @@ OVERLAY = ['hw/vmi/*', 'include/hw/vmi/*', 'pc-bios/vmi/*', 'tests/qtest/vmi/*.[
 # By their places here
 DOCUMENTS = {'docs/specs/*.rst': 'docs/specs', 'docs/system/devices/*.rst': 'docs/system/devices',
              'docs/config/*': 'docs/config', 'docs/vmi_calls.py': 'docs/sphinx'}
+REROLL = '7'
 FINDING = re.compile(r'^(ERROR|WARNING): (.*)\n#\d+: *(?:FILE: )?([^:\n]*)', re.MULTILINE)
 # What checkpatch.pl may say: text, file, reason
 ALLOWED = [
@@ -44,12 +45,12 @@ def run(directory, *command, **kwargs):
     result = subprocess.run([str(word) for word in command], cwd=directory, capture_output=True, text=True,
                             check=False, **kwargs)
     if result.returncode:
-        raise RuntimeError(f'{command}: {(result.stdout + result.stderr).strip()}')
+        raise RuntimeError((result.stdout + result.stderr).strip())
     return result.stdout
 
 
 def make(top, source, output):
-    run(top, top / 'scripts/make-series', '--source', source, '--output', output)
+    run(top, top / 'scripts/make-series', '--source', source, '--output', output, '-v', REROLL)
     return {path.name: path.read_bytes() for path in output.iterdir()}
 
 
@@ -102,14 +103,18 @@ def check_content(tap, top, source, box, work):
              ', '.join(found) or f'{len(wanted)} files')
 
 
+def subject(mail):
+    return mail['Subject'].replace('\n', '')
+
+
 def check_thread(tap, mails):
     count = len(mails) - 1
     digits = len(str(count))
-    wrong = [mail['Subject'] for number, mail in enumerate(mails)
-             if not mail['Subject'].startswith(f'[PATCH v7 {number:0{digits}}/{count}] ')]
-    tap.fact(not wrong, 'the mails are numbered, with the version', '; '.join(wrong) or mails[-1]['Subject'])
+    wrong = [subject(mail) for number, mail in enumerate(mails)
+             if not subject(mail).startswith(f'[PATCH v{REROLL} {number:0{digits}}/{count}] ')]
+    tap.fact(not wrong, 'the mails are numbered, with the version', '; '.join(wrong) or subject(mails[-1]))
     ids = {mail['Message-Id'] for mail in mails}
-    astray = [mail['Subject'] for mail in mails[1:]
+    astray = [subject(mail) for mail in mails[1:]
               if not mail['In-Reply-To'] == mail['References'] == mails[0]['Message-Id']]
     tap.fact(len(ids) == count + 1 and not astray, 'each is an answer to the cover letter', '; '.join(astray))
 
@@ -125,7 +130,7 @@ def check_cover(tap, top, text, mails):
                 missing.append(f'{row["row"]} {number}')
     tap.fact(rows and not missing, 'the cover letter has what ./vmi bench has measured',
              ', '.join(missing) or f'{rows} ratios')
-    titles = [re.sub(r'\[.*?\] ', '', mail['Subject'].replace('\n', '')) for mail in mails[1:]]
+    titles = [re.sub(r'\[.*?\] ', '', subject(mail)) for mail in mails[1:]]
     short = re.sub(r'\n {4}', ' ', text)
     absent = [title for title in titles if f'\n  {title}\n' not in short]
     tap.fact(not absent and re.search(r'\d+ files changed, \d+ insertions', text),
@@ -162,9 +167,9 @@ def main():
         box = work / 'first/series.mbox'
         check_content(tap, top, source, box, work)
 
-        run(top, top / 'scripts/make-series', '--source', source, '--output', work / 'seventh', '-v', '7')
-        check_thread(tap, list(mailbox.mbox(work / 'seventh/series.mbox')))
-        check_cover(tap, top, mails['0000-cover-letter.patch'].decode(), list(mailbox.mbox(box)))
+        messages = list(mailbox.mbox(box))
+        check_thread(tap, messages)
+        check_cover(tap, top, mails[f'v{REROLL}-0000-cover-letter.patch'].decode(), messages)
         check_style(tap, source, work / 'first')
     tap.end()
 
