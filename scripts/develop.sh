@@ -160,7 +160,8 @@ unpack_qemu() {
     git -C "$new" tag pristine
     git -C "$new" tag applied
     # The overlay is not for this repository to care about
-    printf '%s\n' /hw/vmi /include/hw/vmi /pc-bios/vmi /tests/qtest/vmi '/configs/devices/*/vmi.mak' \
+    printf '%s\n' /hw/vmi /include/hw/vmi /pc-bios/vmi /tests/qtest/vmi /docs/config/vmi-esx35.cfg \
+        '/configs/devices/*/vmi.mak' \
         >>"$new/.git/info/exclude"
     echo "${qemu_source:-Debian}" >"$new/.git/vmi-origin"
     mv "$new" "$source"
@@ -254,6 +255,7 @@ build_all() {
     link include/hw/vmi hw-vmi/include
     link pc-bios/vmi rom-src
     link tests/qtest/vmi tests-qtest
+    link docs/config/vmi-esx35.cfg docs/config/vmi-esx35.cfg
     link configs/devices/i386-softmmu/vmi.mak scripts/devices.mak
     link configs/devices/x86_64-softmmu/vmi.mak scripts/devices.mak
     configure_qemu
