@@ -170,11 +170,15 @@ update_kernel_stack:
  * IRET.  A fault has to have EIP at the guest's call, where the exception
  * table of Linux has it, and a user program can bring one about.  So what the
  * instruction would check is checked ahead, and the exception raised from
- * here, as if at the call.  To the kernel's own code, and to the selectors of
- * Linux' user mode, which never fault, it goes at once.  So does not what may
- * have NT set: that comes from the user by SYSENTER alone, which leaves it
- * alone, and so Linux has it in the frame, too.  DS and ES are the user's by
- * now.
+ * here, as if at the call; but for a conforming segment of a ring above that of
+ * its selector, which takes a selector of ring 1 or 2.
+ *
+ * Frames for the kernel's own code, and for the selectors of Linux' user mode,
+ * are not checked: they never fault.  A frame with NT is, for NT may be set now
+ * as well.  It comes from the user, by SYSENTER, which does not clear it; Linux
+ * then has it in the frame, too.
+ *
+ * DS and ES are the user's by now.
  */
 #define LINUX_USER_CS 0x73
 #define LINUX_USER_DS 0x7b
