@@ -190,7 +190,7 @@ apply_patches() {
 
 # link PLACE OURS: make PLACE in QEMU's tree a link to OURS
 link() {
-    [ -L "$source/$1" ] || ln -sr "$top/$2" "$source/$1"
+    [ "$(readlink -f "$source/$1")" = "$(readlink -f "$top/$2")" ] || ln -snfr "$top/$2" "$source/$1"
 }
 
 configure_qemu() {
@@ -217,7 +217,7 @@ configure_qemu() {
 
 compile() {
     set -- qemu-system-i386 qemu-system-x86_64 pc-bios/vmi/vmi.rom
-    for test in "$top"/tests-qtest/*-test.c; do
+    for test in "$top"/tests-qtest/qtest/*-test.c; do
         test=${test##*/}
         set -- "$@" "tests/qtest/${test%.c}"
     done
@@ -254,7 +254,7 @@ build_all() {
     link hw/vmi hw-vmi
     link include/hw/vmi hw-vmi/include
     link pc-bios/vmi rom-src
-    link tests/qtest/vmi tests-qtest
+    link tests/qtest/vmi tests-qtest/qtest
     link docs/config/vmi-esx35.cfg docs/config/vmi-esx35.cfg
     link configs/devices/i386-softmmu/vmi.mak scripts/devices.mak
     link configs/devices/x86_64-softmmu/vmi.mak scripts/devices.mak
@@ -311,7 +311,7 @@ command_test() {
     # A guest that outlives its test must not keep the lock
     VMI_LOCK_HELD=$build/lock meson test -C "$build/project" --setup "${full:-short}" \
         --logbase testlog --print-errorlogs "$@" 9>&- || status=1
-    "$top/scripts/count-results" "$results" ${full:+"$build/full/report.rst.inc"} || status=1
+    "$top/tests-qtest/full/count-results" "$results" ${full:+"$build/full/report.rst.inc"} || status=1
     return "$status"
 }
 
@@ -320,12 +320,12 @@ command_bench() {
         [ "$option" != --help ] || show_help bench
     done
     # What is wrong with the options is said before the long work, if Python is there already
-    [ ! -x /usr/bin/python3 ] || "$top/scripts/bench" --check "$@"
+    [ ! -x /usr/bin/python3 ] || "$top/tools/bench" --check "$@"
     # shellcheck disable=SC2086 # a list of words
     build_all $bench_packages
     exec 9>&-
     stage 'Measuring'
-    exec "$top/scripts/bench" "$@"
+    exec "$top/tools/bench" "$@"
 }
 
 command_package() {

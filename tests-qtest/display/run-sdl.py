@@ -16,12 +16,9 @@ import subprocess
 import sys
 import tempfile
 
-sys.dont_write_bytecode = True
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'guest'))
-
-from image import read_ppm, read_xwd  # noqa: E402 pylint: disable=wrong-import-position
-from machine import QMP, MachineError, wait_for  # noqa: E402 pylint: disable=wrong-import-position
-from tap import Tap  # noqa: E402 pylint: disable=wrong-import-position
+from image import read_ppm, read_xwd
+from vmitest.machine import QMP, MachineError, wait_for
+from vmitest.tap import Tap
 
 COLUMNS, ROWS = 80, 25
 # Cells of VGA's text mode in the picture

@@ -22,11 +22,8 @@ import sys
 import tempfile
 import time
 
-sys.dont_write_bytecode = True
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'guest'))
-
-from commands import commands, missing_output, unmarked  # noqa: E402 pylint: disable=wrong-import-position
-from tap import Tap  # noqa: E402 pylint: disable=wrong-import-position
+from vmitest.commands import commands, missing_output, unmarked
+from vmitest.tap import Tap
 
 PATIENCE = 120                  # seconds, for a command
 TERMINATED = 'QEMU: Terminated'

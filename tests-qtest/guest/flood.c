@@ -1,5 +1,5 @@
 /*
- * Ten million calls, most of them wrong: run-flood.py watches QEMU meanwhile
+ * Ten million calls, most of them wrong; drivers/flood.py watches QEMU
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,6 +1,6 @@
 /*
  * What the host sees: calls, refusals and alarms in numbers that the driver
- * knows, run-stats.py
+ * knows, drivers/stats.py
  *
  * The guest prints "# step NAME" and waits for a key, while the driver looks.
  * In between, each step makes what the driver expects and nothing else.

@@ -20,16 +20,12 @@ import sys
 import tempfile
 import xml.etree.ElementTree as ET
 
-sys.dont_write_bytecode = True
-TESTS = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS / 'docs'), str(TESTS / 'guest')]
 
-# pylint: disable=wrong-import-position
-from commands import commands, missing_output  # noqa: E402
-from daemon import (PATIENCE, SYSTEM_PLACES, Console, Daemon, LibvirtError,  # noqa: E402
+from daemon import (PATIENCE, SYSTEM_PLACES, Console, Daemon, LibvirtError,
                     become_init, unshare, wait_for, why_not)
-from machine import Machine, MachineError  # noqa: E402
-from tap import Tap, pass_points  # noqa: E402
+from vmitest.commands import commands, missing_output
+from vmitest.machine import Machine, MachineError
+from vmitest.tap import Tap, pass_points
 
 FOUND = 'VMI: Found VMware, Inc. Hypervisor OPROM, API version 3.0, ROM version 1.0'
 BOOTING = 'Booting paravirtualized kernel on vmi'

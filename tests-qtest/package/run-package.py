@@ -16,10 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-sys.dont_write_bytecode = True
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'guest'))
-
-from tap import Tap, pass_points  # noqa: E402 pylint: disable=wrong-import-position
+from vmitest.tap import Tap, pass_points
 
 NAME = 'qemu-system-vmi'
 # What dpkg writes to

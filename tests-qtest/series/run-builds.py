@@ -19,10 +19,7 @@ import shutil
 import subprocess
 import sys
 
-sys.dont_write_bytecode = True
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'guest'))
-
-from tap import Tap  # noqa: E402 pylint: disable=wrong-import-position
+from vmitest.tap import Tap
 
 CONFIGURE = [
     '--python=/usr/bin/python3', '--disable-download', '--target-list=i386-softmmu,x86_64-linux-user',

@@ -18,15 +18,11 @@ import subprocess
 import sys
 import tempfile
 
-sys.dont_write_bytecode = True
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'guest'))
-
-from tap import Tap  # noqa: E402 pylint: disable=wrong-import-position
+from vmitest.tap import Tap
 
 GIT = ['git', '-c', 'user.name=qemu-vmi developers', '-c', 'user.email=qemu-vmi@localhost', '-c', 'core.hooksPath=']
 # By their places in QEMU's tree; where these are links, to what they are links to
-OVERLAY = ['hw/vmi/*', 'include/hw/vmi/*', 'pc-bios/vmi/*', 'tests/qtest/vmi/*.[ch]', 'tests/qtest/vmi/vmstate/*',
-           'tests/qtest/vmi/fuzz/*', 'tests/qtest/vmi/guest/fuzz.h']
+OVERLAY = ['hw/vmi/*', 'include/hw/vmi/*', 'pc-bios/vmi/*', 'tests/qtest/vmi/*', 'tests/qtest/vmi/*/*']
 # By their places here
 DOCUMENTS = {'docs/specs/*.rst': 'docs/specs', 'docs/system/devices/*.rst': 'docs/system/devices',
              'docs/config/*': 'docs/config', 'docs/vmi_calls.py': 'docs/sphinx'}

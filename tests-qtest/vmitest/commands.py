@@ -1,0 +1,109 @@
+# The commands that documents tell a user to type.
+#
+# In .rst files they are in "code-block:: console", in Markdown between ```console and ```. A line with "$ " begins
+# one, which goes on as a shell would ask for more. Other lines are what it prints, or some of
+# it: runs of digits stand for any others, and [...] for anything.
+#
+# A block is marked as not run by a caption, or in Markdown by the line in italics before it, that begins with
+# "Not run: " and says why.
+#
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+import dataclasses
+import re
+import subprocess
+
+RST_BLOCK = re.compile(r'( *)\.\. code-block:: console')
+MARKDOWN_BLOCK = re.compile(r'( *)```console')
+CAPTION = re.compile(r' *:caption: Not run: (.+)|\*Not run: (.+)\*')
+
+TYPED = re.compile(r' *(\$ | *(sudo |\./vmi |(build/bin/)?qemu-(system|img)\S* [^|]*-|virsh \S+ |tools/vmi|ninja \S|'
+                   r'sphinx-build |meson (setup|test) ))')
+
+
+@dataclasses.dataclass
+class Command:
+    place: str
+    text: str
+    output: list
+    not_run: str
+    lines: int = 1
+
+
+def complete(text):
+    """Whether a shell would not ask for more"""
+    return not text.endswith('\\') and subprocess.run(['bash', '-n', '-c', text], stderr=subprocess.DEVNULL,
+                                                      check=False).returncode == 0
+
+
+def parse_block(lines, place, not_run):
+    """Yield the commands of a block's (number, line)s"""
+    command = None
+    for number, line in lines:
+        if command and not complete(command.text):
+            command.lines += 1
+            # As a shell joins them
+            command.text = f'{command.text}\n{line}'.replace('\\\n', '')
+        elif line.startswith('$ '):
+            if command:
+                yield command
+            command = Command(f'{place}:{number}', line[2:], [], not_run)
+        elif command and line.strip() not in ('', '[...]'):
+            command.output.append(line.strip())
+    if command:
+        yield command
+
+
+def commands(path):
+    """Return the commands of a document, in its order"""
+    lines = path.read_text(encoding='utf-8').splitlines()
+    markdown = path.suffix == '.md'
+    result = []
+    at = 0
+    while at < len(lines):
+        match = (MARKDOWN_BLOCK if markdown else RST_BLOCK).fullmatch(lines[at])
+        at += 1
+        if not match:
+            continue
+        start, not_run, block = at, None, []
+        indent = len(match[1]) + (0 if markdown else 3)
+        if markdown:
+            # The mark may take several lines, up to an empty one
+            above = '\n'.join(lines[:at - 1]).rstrip().rpartition('\n\n')[2].replace('\n', ' ')
+            not_run = (CAPTION.fullmatch(above) or (None,) * 3)[2]
+            while at < len(lines) and not lines[at].lstrip().startswith('```'):
+                block.append((at + 1, lines[at][indent:]))
+                at += 1
+        else:
+            while at < len(lines) and (not lines[at].strip() or lines[at].startswith(' ' * indent)):
+                caption = CAPTION.fullmatch(lines[at])
+                if caption and at == start:
+                    not_run = caption[1]
+                else:
+                    block.append((at + 1, lines[at][indent:]))
+                at += 1
+        result += parse_block(block, path.name, not_run)
+    return result
+
+
+def unmarked(path):
+    """Lines of a document that look as if they were to be typed, but are in no block that says whether they run"""
+    known = {int(command.place.rpartition(':')[2]) + number for command in commands(path)
+             for number in range(command.lines)}
+    return [f'{path.name}:{number}: {line.strip()}'
+            for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1)
+            if TYPED.match(line) and number not in known]
+
+
+def missing_output(command, output):
+    """The first line that the document shows and the command has not printed, or None"""
+    def normal(line):
+        return ' '.join(re.sub(r'\d+', '0', line).split())
+
+    seen = iter([normal(line) for line in output.splitlines()])
+    for line in command.output:
+        parts = [re.escape(normal(part)) for part in line.split('[...]')]
+        wanted = re.compile('.*'.join(parts))
+        if not any(wanted.search(other) for other in seen):
+            return line
+    return None

@@ -1,0 +1,59 @@
+# A guest program that needs nobody to drive it: run it, and judge what it
+# printed and how QEMU ended.
+#
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+import re
+import subprocess
+
+from vmitest.tap import check_plan
+
+
+def run(command, timeout):
+    """Return the output and the exit status, or None after a timeout"""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT)
+    try:
+        output, _ = process.communicate(timeout=timeout)
+        status = process.returncode
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, _ = process.communicate()
+        status = None
+    return output.decode(errors='replace').replace('\r', ''), status
+
+
+def check_expected(tap, output, expected):
+    lines = output.splitlines()
+    for line in lines:
+        print(f'# {line}')
+    start = 0
+    for pattern in expected:
+        found = next((i for i in range(start, len(lines))
+                      if re.fullmatch(pattern, lines[i].strip())), None)
+        tap.fact(found is not None, f'the guest prints {pattern}')
+        if found is not None:
+            start = found + 1
+    return 0
+
+
+def check_log(tap, path, expected):
+    with open(path, encoding='utf-8', errors='replace') as file:
+        lines = file.read().splitlines()
+    for pattern in expected:
+        tap.fact(any(re.fullmatch(pattern, line) for line in lines),
+                 f'QEMU logs {pattern}', f'{len(lines)} lines')
+
+
+def judge(tap, args, output, status):
+    """Report what a guest printed, and how QEMU ended: None is a timeout"""
+    if args.expect:
+        failed = check_expected(tap, output, args.expect)
+    else:
+        failed = check_plan(tap, output, args.plans)
+
+    seen = (f'no end within {args.timeout:g} s' if status is None else
+            f'status {status}')
+    wanted = 3 if failed and args.status == 1 else args.status
+    tap.fact(status == wanted, f'QEMU ends with status {wanted}', seen)
