@@ -132,6 +132,7 @@ struct VMIPCIState {
     unsigned errors;            /* reported in it */
     DeviceListener cpu_listener;
     Notifier machine_done;
+    VMChangeStateEntry *vm_state_change;
     ISADevice *pit;             /* (c) NULL if KVM has it, or there is none */
 
     /* Properties: (c), but for the first two, which migration sets: (B) */

@@ -295,6 +295,10 @@ static void vmi_pci_realize(PCIDevice *pdev, Error **errp)
         error_setg(errp, "at most one vmi-pci device is permitted");
         return;
     }
+    if (vmi->vcpu) {
+        error_setg(errp, "vmi-pci: the device cannot be realized again");
+        return;
+    }
     if (!object_dynamic_cast(OBJECT(machine), TYPE_X86_MACHINE)) {
         error_setg(errp, "vmi-pci: machine \"%s\" is not a PC",
                    MACHINE_GET_CLASS(machine)->name);
@@ -331,9 +335,28 @@ static void vmi_pci_realize(PCIDevice *pdev, Error **errp)
     vmi_port_init(vmi);
     vmi_stats_init(vmi);
     qemu_register_reset(vmi_reset, vmi);
-    qemu_add_vm_change_state_handler(vmi_vm_state_change, vmi);
+    vmi->vm_state_change =
+        qemu_add_vm_change_state_handler(vmi_vm_state_change, vmi);
     vmi->machine_done.notify = vmi_machine_done;
     qemu_add_machine_init_done_notifier(&vmi->machine_done);
+}
+
+/*
+ * Nothing detaches the device: it is not hotpluggable.  If its realized
+ * property is set to false all the same, VMI mode ends as at a reset.  CPUs,
+ * and code that TCG has translated, go on referring to the device, so its
+ * memory stays.
+ */
+static void vmi_pci_exit(PCIDevice *pdev)
+{
+    VMIPCIState *vmi = VMI_PCI(pdev);
+
+    vmi_reset(vmi);
+    qemu_unregister_reset(vmi_reset, vmi);
+    qemu_del_vm_change_state_handler(vmi->vm_state_change);
+    qemu_remove_machine_init_done_notifier(&vmi->machine_done);
+    memory_region_del_subregion(get_system_io(), &vmi->port);
+    object_ref(OBJECT(vmi));
 }
 
 static const Property vmi_pci_properties[] = {
@@ -408,6 +431,7 @@ static void vmi_pci_class_init(ObjectClass *klass, void *data)
         "A guest kernel has entered VMI mode");
 
     pc->realize = vmi_pci_realize;
+    pc->exit = vmi_pci_exit;
     pc->romfile = VMI_ROM_FILE;
     pc->vendor_id = VMI_PCI_VENDOR_ID;
     pc->device_id = VMI_PCI_DEVICE_ID;

@@ -226,6 +226,9 @@ static void vmi_stats_query(StatsResultList **result, StatsTarget target,
     VMIStatsOut out = { .names = names };
     StatsList *list = NULL;
 
+    if (!vmi) {
+        return;                 /* callbacks cannot be taken back */
+    }
     if (target == STATS_TARGET_VM) {
         out.stats = &list;
         vmi_stats_vm(&out, vmi);
@@ -258,6 +261,9 @@ static void vmi_stats_schemas(StatsSchemaList **result, Error **errp)
     StatsSchemaValueList *list = NULL;
     VMIStatsOut out = { .schema = &list };
 
+    if (!vmi) {
+        return;
+    }
     vmi_stats_vm(&out, vmi);
     add_stats_schema(result, STATS_PROVIDER_VMI, STATS_TARGET_VM, list);
 

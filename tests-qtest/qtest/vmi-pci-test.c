@@ -285,6 +285,171 @@ static void test_cpu_hotplug(void)
     qtest_quit(qts);
 }
 
+/*
+ * Slots that the guest can power off.  The device is not hotpluggable, so it
+ * must stay, and so must a bridge in front of it.
+ */
+
+#define NATIVE_HOTPLUG "-machine q35 -global " \
+                       "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off "
+#define ROOT_PORT "-device pcie-root-port,id=front,chassis=1,slot=1,addr=06.0 "
+#define ACPI_EJECT_PC 0xae08    /* a bit for each slot of the bus */
+#define ACPI_BUS_PC 0xae10      /* which bus */
+#define SHPC_COMMAND 0x14       /* and the slot's number in the next byte */
+#define SHPC_OFF 0x0f           /* disable the slot, power indicator off */
+
+static void pcie_power_off(QPCIDevice *slot)
+{
+    uint8_t cap = qpci_find_capability(slot, PCI_CAP_ID_EXP, 0);
+    uint16_t control = qpci_config_readw(slot, cap + PCI_EXP_SLTCTL);
+
+    g_assert_cmphex(cap, !=, 0);
+    g_assert_cmphex(control & PCI_EXP_SLTCTL_PCC, ==, 0);
+    qpci_config_writew(slot, cap + PCI_EXP_SLTCTL, control |
+                       PCI_EXP_SLTCTL_PCC | PCI_EXP_SLTCTL_PWR_IND_OFF);
+}
+
+static void shpc_power_off(QPCIDevice *bridge)
+{
+    QPCIBar bar = qpci_iomap(bridge, 0, NULL);
+
+    qpci_device_enable(bridge);
+    qpci_io_writew(bridge, bar, SHPC_COMMAND, SHPC_OFF | 3 << 8);
+    qpci_iounmap(bridge, bar);
+}
+
+static void acpi_eject(QPCIDevice *bridge)
+{
+    for (int bus = 0; bus < 4; bus++) {
+        qtest_outl(bridge->bus->qts, ACPI_BUS_PC, bus);
+        qtest_outl(bridge->bus->qts, ACPI_EJECT_PC, UINT32_MAX);
+    }
+}
+
+static const struct Slot {
+    const char *name;
+    const char *args;
+    void (*power_off)(QPCIDevice *slot);
+    const char *fixed;          /* device_del refuses it */
+} slots[] = {
+    { "pcie", NATIVE_HOTPLUG ROOT_PORT "-device vmi-pci,id=vmi,bus=front",
+      pcie_power_off, "vmi" },
+    { "pcie-6.0", "-machine pc-q35-6.0 " ROOT_PORT
+      "-device vmi-pci,id=vmi,bus=front", pcie_power_off, "vmi" },
+    { "pcie-acpi", "-machine q35 " ROOT_PORT "-device vmi-pci,id=vmi,bus=front",
+      pcie_power_off, "vmi" },
+    { "pcie-bridge", NATIVE_HOTPLUG ROOT_PORT
+      "-device pcie-pci-bridge,id=bridge,bus=front "
+      "-device vmi-pci,id=vmi,bus=bridge,addr=03.0", pcie_power_off, "bridge" },
+    { "pcie-switch", NATIVE_HOTPLUG ROOT_PORT
+      "-device x3130-upstream,id=up,bus=front "
+      "-device xio3130-downstream,id=down,bus=up,chassis=2,slot=2 "
+      "-device pcie-pci-bridge,id=bridge,bus=down "
+      "-device vmi-pci,id=vmi,bus=bridge,addr=03.0", pcie_power_off, "up" },
+    { "pcie-function", NATIVE_HOTPLUG ROOT_PORT
+      "-device e1000,id=nic,bus=front,addr=0.0,multifunction=on "
+      "-device vmi-pci,id=vmi,bus=front,addr=0.1", pcie_power_off, "nic" },
+    { "shpc", "-machine pc -device pci-bridge,id=front,chassis_nr=1,shpc=on,"
+      "addr=06.0 -device vmi-pci,id=vmi,bus=front,addr=03.0", shpc_power_off,
+      "vmi" },
+    { "shpc-bridge", "-machine pc -global "
+      "PIIX4_PM.acpi-pci-hotplug-with-bridge-support=off "
+      "-device pci-bridge,id=front,chassis_nr=1,shpc=on,addr=06.0 "
+      "-device pci-bridge,id=bridge,chassis_nr=2,bus=front,addr=03.0 "
+      "-device vmi-pci,id=vmi,bus=bridge,addr=03.0", shpc_power_off, "bridge" },
+    { "acpi", "-machine pc -device e1000,id=front,addr=06.0 " VMI_DEVICE,
+      acpi_eject, "vmi" },
+    { "acpi-bridge", "-machine pc "
+      "-device pci-bridge,id=front,chassis_nr=1,addr=06.0 "
+      "-device vmi-pci,id=vmi,bus=front,addr=03.0", acpi_eject, "vmi" },
+};
+
+static void assert_vmi_present(QTestState *qts)
+{
+    QDict *vmi = qtest_qmp_assert_success_ref(qts,
+                     "{ 'execute': 'query-vmi' }");
+
+    g_assert_true(qdict_get_bool(vmi, "present"));
+    qobject_unref(vmi);
+    qobject_unref(qtest_qmp_assert_success_ref(qts, "{ 'execute': "
+                      "'query-stats', 'arguments': { 'target': 'vm' } }"));
+    qobject_unref(qtest_qmp_assert_success_ref(qts, "{ 'execute': "
+                      "'query-stats', 'arguments': { 'target': 'vcpu' } }"));
+}
+
+static void test_slot(const void *data)
+{
+    const struct Slot *slot = data;
+    QTestState *qts = qtest_init(slot->args);
+    QPCIBus *bus = qpci_new_pc(qts, NULL);
+    QPCIDevice *dev = qpci_device_find(bus, QPCI_DEVFN(6, 0));
+
+    g_assert_nonnull(dev);
+    for (int i = 0; i < 2; i++) {
+        slot->power_off(dev);
+        assert_vmi_present(qts);
+        qobject_unref(qtest_qmp_assert_failure_ref(qts,
+            "{ 'execute': 'device_del', 'arguments': { 'id': %s } }",
+            slot->fixed));
+        assert_vmi_present(qts);
+        qtest_system_reset(qts);
+        assert_vmi_present(qts);
+        if (slot->power_off == acpi_eject) {
+            break;
+        }
+    }
+    g_free(dev);
+    qpci_free_pc(bus);
+    qtest_quit(qts);
+}
+
+/* What is hotpluggable goes as before. */
+static void test_slot_of_another(void)
+{
+    QTestState *qts = qtest_init(NATIVE_HOTPLUG ROOT_PORT VMI_DEVICE
+                                 " -device e1000,id=nic,bus=front");
+    QPCIBus *bus = qpci_new_pc(qts, NULL);
+    QPCIDevice *dev = qpci_device_find(bus, QPCI_DEVFN(6, 0));
+
+    g_assert_nonnull(dev);
+    pcie_power_off(dev);
+    qtest_qmp_eventwait(qts, "DEVICE_DELETED");
+    assert_vmi_present(qts);
+    g_free(dev);
+    qpci_free_pc(bus);
+    qtest_quit(qts);
+}
+
+/* Only the monitor can do this. */
+static void test_unrealized(void)
+{
+    QTestState *qts = qtest_init("-machine pc " VMI_DEVICE);
+    QDict *vmi;
+
+    qtest_qmp_assert_success(qts, "{ 'execute': 'qom-set', 'arguments': "
+                             "{ 'path': %s, 'property': 'realized', "
+                             "'value': false } }", VMI_QOM_PATH);
+    vmi = qtest_qmp_assert_success_ref(qts, "{ 'execute': 'query-vmi' }");
+    g_assert_false(qdict_get_bool(vmi, "present"));
+    qobject_unref(vmi);
+    for (int i = 0; i < 2; i++) {
+        qobject_unref(qtest_qmp_assert_success_ref(qts,
+            "{ 'execute': 'query-stats', 'arguments': { 'target': %s } }",
+            i ? "vm" : "vcpu"));
+        qobject_unref(qtest_qmp_assert_success_ref(qts,
+            "{ 'execute': 'query-stats-schemas' }"));
+        qtest_outb(qts, VMI_PORT, 0);
+        qtest_system_reset(qts);
+        qtest_qmp_assert_success(qts, "{ 'execute': 'stop' }");
+        qtest_qmp_assert_success(qts, "{ 'execute': 'cont' }");
+    }
+    qobject_unref(qtest_qmp_assert_failure_ref(qts, "{ 'execute': 'qom-set', "
+        "'arguments': { 'path': %s, 'property': 'realized', 'value': true } }",
+        VMI_QOM_PATH));
+    vmi_assert_running(qts);
+    qtest_quit(qts);
+}
+
 static void add(const char *prefix, const char *name, const void *data,
                 void (*fn)(const void *))
 {
@@ -333,6 +498,13 @@ int main(int argc, char **argv)
     qtest_add_func("/vmi-pci/port-without-cpu", test_port_without_cpu);
     qtest_add_func("/vmi-pci/reset", test_reset);
     qtest_add_func("/vmi-pci/cpu-hotplug", test_cpu_hotplug);
+
+    for (int i = 0; i < ARRAY_SIZE(slots); i++) {
+        add("slot-power-off", slots[i].name, &slots[i], test_slot);
+    }
+    qtest_add_func("/vmi-pci/slot-power-off/another-device",
+                   test_slot_of_another);
+    qtest_add_func("/vmi-pci/unrealized", test_unrealized);
 
     return g_test_run();
 }
