@@ -29,6 +29,10 @@
  */
 #define VMI_ALARM_MIN_PERIOD_NS (50 * SCALE_US)
 
+/* How often to look whether LVTT is still masked */
+#define VMI_ALARM_MIN_RETRY_NS (50 * SCALE_US)
+#define VMI_ALARM_MAX_RETRY_NS (100 * SCALE_MS)
+
 /*
  * An edge on IRQ 0, whose line belongs to the PIT.  A guest that parks the
  * PIT may leave it high, so the edge may have to start with a fall; and it
@@ -51,57 +55,32 @@ static void vmi_pulse_irq0(VMIPCIState *vmi)
     }
 }
 
-/*
- * The vector in the local APIC's timer LVT.  An alarm that expires while the
- * entry is masked is dropped, as the APIC's own timer interrupt is.
- */
-static void vmi_send_lvtt(VMIVCPU *vcpu, uint32_t lvt, uint8_t apic_id)
+/* The vector in the local APIC's timer LVT, which is not masked */
+static void vmi_send_lvtt(VMIVCPU *vcpu, const VMILVTT *lvtt)
 {
-    int index = CPU(vcpu->cpu)->cpu_index;
     MSIMessage msg;
 
-    if (lvt & APIC_LVT_MASKED) {
-        trace_vmi_alarm_masked(index);
-        vcpu->stats.alarms_masked++;
-        return;
-    }
-    if ((lvt & 0x700) != APIC_DM_FIXED || (lvt & 0xff) < 16) {
+    if ((lvtt->entry & 0x700) != APIC_DM_FIXED || (lvtt->entry & 0xff) < 16) {
         vmi_guest_error(vcpu->vmi, "alarm for timer LVT 0x%" PRIx32
-                        " of CPU %d, not a fixed vector", lvt, index);
+                        " of CPU %d, not a fixed vector", lvtt->entry,
+                        CPU(vcpu->cpu)->cpu_index);
         return;
     }
     msg.address = APIC_DEFAULT_ADDRESS |
-                  ((uint32_t)apic_id << MSI_ADDR_DEST_ID_SHIFT);
-    msg.data = lvt & 0xff;
+                  ((uint32_t)lvtt->apic_id << MSI_ADDR_DEST_ID_SHIFT);
+    msg.data = lvtt->entry & 0xff;
     APIC_COMMON_GET_CLASS(vcpu->cpu->apic_state)->send_msi(&msg);
 }
 
-/* KVM's APIC: only its vCPU's thread can read it.  BQL held. */
-static void vmi_deliver_lvtt_work(CPUState *cs, run_on_cpu_data data)
+static void vmi_deliver(VMIVCPU *vcpu, uint32_t flags, const VMILVTT *lvtt)
 {
-    uint32_t lvt;
-    uint8_t id;
-
-    if (vmi_kvm_read_lvtt(cs, &lvt, &id)) {
-        vmi_send_lvtt(data.host_ptr, lvt, id);
-    }
-}
-
-static void vmi_deliver(VMIVCPU *vcpu, uint32_t flags)
-{
-    APICCommonState *apic;
-
     if (!(flags & VMI_ALARM_LVTT)) {
         vmi_pulse_irq0(vcpu->vmi);
     } else if (!vcpu->cpu->apic_state) {
         vmi_guest_error(vcpu->vmi, "alarm for the local APIC of CPU %d, "
                         "which has none", CPU(vcpu->cpu)->cpu_index);
-    } else if (kvm_enabled() && kvm_irqchip_in_kernel()) {
-        async_run_on_cpu(CPU(vcpu->cpu), vmi_deliver_lvtt_work,
-                         RUN_ON_CPU_HOST_PTR(vcpu));
     } else {
-        apic = APIC_COMMON(vcpu->cpu->apic_state);
-        vmi_send_lvtt(vcpu, apic->lvt[APIC_LVT_TIMER], apic->id);
+        vmi_send_lvtt(vcpu, lvtt);
     }
 }
 
@@ -140,9 +119,24 @@ static void vmi_alarm_unschedule(VMIAlarm *alarm)
     timer_del(alarm->timer);
 }
 
-static unsigned vmi_alarm_counter(VMIAlarm *alarm)
+/*
+ * LVTT is masked, and the alarm has expired.  It stays armed, because a guest
+ * may arm its only alarm just before it unmasks LVTT.  KVM does not report
+ * that, nor does QEMU's APIC, so look again, less and less often.
+ * The vCPU's lock is held.
+ */
+static void vmi_alarm_retry(VMIAlarm *alarm)
 {
-    return alarm->flags & VMI_ALARM_COUNTER_MASK;
+    VMIVCPU *vcpu = alarm->vcpu;
+
+    if (!alarm->retry_ns) {
+        trace_vmi_alarm_masked(CPU(vcpu->cpu)->cpu_index);
+        vcpu->stats.alarms_masked++;
+    }
+    alarm->retry_ns = MIN(MAX(2 * alarm->retry_ns, VMI_ALARM_MIN_RETRY_NS),
+                          VMI_ALARM_MAX_RETRY_NS);
+    alarm->timer_ns = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + alarm->retry_ns;
+    timer_mod_ns(alarm->timer, alarm->timer_ns);
 }
 
 /* Of a periodic alarm: the next expiry beyond now; false if there is none. */
@@ -168,25 +162,48 @@ static void vmi_alarm_count(VMIVCPU *vcpu, uint64_t late)
     vcpu->stats.alarm_lateness[MIN(bucket, VMI_LATENESS_BUCKETS - 1)]++;
 }
 
-static void vmi_alarm_cb(void *opaque)
+/*
+ * Whether the alarm is armed and has expired; if it expires later, the host
+ * timer is set.  The vCPU's lock is held.
+ */
+static bool vmi_alarm_expired(VMIAlarm *alarm, uint64_t *now)
 {
-    VMIAlarm *alarm = opaque;
+    VMIVCPU *vcpu = alarm->vcpu;
+
+    if (!alarm->armed || !vcpu->cpu) {
+        return false;
+    }
+    *now = vmi_cycles_locked(vcpu, alarm - vcpu->alarm);
+    if (*now >= alarm->expiry) {
+        return true;
+    }
+    vmi_alarm_schedule(alarm, *now, 0);
+    return false;
+}
+
+/* BQL held, by the main loop or, with KVM's APIC, the vCPU's thread */
+static void vmi_alarm_fire(VMIAlarm *alarm, const VMILVTT *lvtt)
+{
     VMIVCPU *vcpu = alarm->vcpu;
     uint64_t now, late;
     uint32_t flags;
 
     WITH_QEMU_LOCK_GUARD(&vcpu->lock) {
-        alarm->timer_ns = -1;
-        if (!alarm->armed || !vcpu->cpu) {
+        if (!vmi_alarm_expired(alarm, &now)) {
             return;
         }
-        now = vmi_cycles_locked(vcpu, vmi_alarm_counter(alarm));
-        if (now < alarm->expiry) {
-            vmi_alarm_schedule(alarm, now, 0);
+        flags = alarm->flags;
+        if ((flags & VMI_ALARM_LVTT) && (lvtt->entry & APIC_LVT_MASKED)) {
+            /* INIT has masked it and stopped the CPU: the alarm is gone. */
+            if (lvtt->stopped) {
+                alarm->armed = false;
+            } else {
+                vmi_alarm_retry(alarm);
+            }
             return;
         }
         late = now - alarm->expiry;
-        flags = alarm->flags;
+        alarm->retry_ns = 0;
         alarm->armed = vmi_alarm_advance(alarm, now);
         if (alarm->armed) {
             vmi_alarm_schedule(alarm, now, VMI_ALARM_MIN_PERIOD_NS);
@@ -194,7 +211,48 @@ static void vmi_alarm_cb(void *opaque)
     }
     trace_vmi_alarm_fire(CPU(vcpu->cpu)->cpu_index, flags, late);
     vmi_alarm_count(vcpu, late);
-    vmi_deliver(vcpu, flags);
+    vmi_deliver(vcpu, flags, lvtt);
+}
+
+/* KVM's APIC: only its vCPU's thread can read it.  BQL held. */
+static void vmi_alarm_work(CPUState *cs, run_on_cpu_data data)
+{
+    VMILVTT lvtt;
+
+    if (vmi_kvm_read_lvtt(cs, &lvtt)) {
+        vmi_alarm_fire(data.host_ptr, &lvtt);
+    }
+}
+
+static void vmi_alarm_cb(void *opaque)
+{
+    VMIAlarm *alarm = opaque;
+    VMIVCPU *vcpu = alarm->vcpu;
+    VMILVTT lvtt = { };
+    uint64_t now;
+    uint32_t flags;
+
+    WITH_QEMU_LOCK_GUARD(&vcpu->lock) {
+        alarm->timer_ns = -1;
+        if (!vmi_alarm_expired(alarm, &now)) {
+            return;
+        }
+        flags = alarm->flags;
+    }
+    if (vcpu->cpu->apic_state && kvm_enabled() && kvm_irqchip_in_kernel()) {
+        if (flags & VMI_ALARM_LVTT) {
+            async_run_on_cpu(CPU(vcpu->cpu), vmi_alarm_work,
+                             RUN_ON_CPU_HOST_PTR(alarm));
+            return;
+        }
+    } else if (vcpu->cpu->apic_state) {
+        APICCommonState *apic = APIC_COMMON(vcpu->cpu->apic_state);
+
+        lvtt.entry = apic->lvt[APIC_LVT_TIMER];
+        lvtt.apic_id = apic->id;
+        lvtt.stopped = apic->wait_for_sipi;
+    }
+    vmi_alarm_fire(alarm, &lvtt);
 }
 
 /*
@@ -218,6 +276,7 @@ void vmi_call_set_alarm(VMICall *call)
     alarm->expiry = call->arg[1] | (uint64_t)call->arg[2] << 32;
     alarm->period = call->arg[3] | (uint64_t)call->arg[4] << 32;
     alarm->armed = true;
+    alarm->retry_ns = 0;
     vmi_alarm_schedule(alarm, vmi_cycles_locked(vcpu, counter), 0);
 }
 
@@ -255,7 +314,22 @@ void vmi_alarm_cancel_all(VMIVCPU *vcpu)
 
     for (int i = 0; i < VMI_ALARMS; i++) {
         vcpu->alarm[i].armed = false;
+        vcpu->alarm[i].retry_ns = 0;
         vmi_alarm_unschedule(&vcpu->alarm[i]);
+    }
+}
+
+void vmi_alarm_unmasked(VMIVCPU *vcpu)
+{
+    QEMU_LOCK_GUARD(&vcpu->lock);
+
+    for (int i = 0; i < VMI_ALARMS; i++) {
+        VMIAlarm *alarm = &vcpu->alarm[i];
+
+        if (alarm->armed && alarm->retry_ns) {
+            alarm->timer_ns = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+            timer_mod_ns(alarm->timer, alarm->timer_ns);
+        }
     }
 }
 
@@ -275,6 +349,7 @@ void vmi_alarm_restart(VMIVCPU *vcpu)
     QEMU_LOCK_GUARD(&vcpu->lock);
 
     for (int i = 0; i < VMI_ALARMS; i++) {
+        vcpu->alarm[i].retry_ns = 0;
         if (vcpu->alarm[i].armed) {
             vmi_alarm_schedule(&vcpu->alarm[i], vmi_cycles_locked(vcpu, i), 0);
         } else {

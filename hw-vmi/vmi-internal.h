@@ -28,6 +28,7 @@
 #define TYPE_VMI_PCI "vmi-pci"
 OBJECT_DECLARE_SIMPLE_TYPE(VMIPCIState, VMI_PCI)
 
+#define VMI_APIC_LVTT 0x320     /* offset of the timer's entry */
 #define VMI_ALARMS 2            /* one on real, one on available time */
 
 typedef struct VMIVCPU VMIVCPU;
@@ -36,11 +37,23 @@ typedef struct VMIAlarm {
     VMIVCPU *vcpu;              /* (c) */
     QEMUTimer *timer;           /* (c) its own lock */
     int64_t timer_ns;           /* (v) it is set for, -1: not set */
+    int64_t retry_ns;           /* (v) it expired, but LVTT is masked; or 0 */
     bool armed;                 /* (v) and so all below */
     uint32_t flags;             /* VMI_ALARM_*, counter included */
     uint64_t expiry;            /* cycles */
     uint64_t period;            /* cycles, 0: one shot */
 } VMIAlarm;
+
+/**
+ * VMILVTT: what the local APIC does with an alarm
+ * @entry: the timer's entry in the local vector table
+ * @stopped: the CPU waits for a STARTUP IPI
+ */
+typedef struct VMILVTT {
+    uint32_t entry;
+    uint8_t apic_id;
+    bool stopped;
+} VMILVTT;
 
 /* Alarms that were up to 1, 2, 4... ns late; the last bucket is for the rest */
 #define VMI_LATENESS_BUCKETS 36
@@ -313,11 +326,13 @@ bool vmi_rom_find(X86CPU *cpu, uint32_t linear, uint32_t *phys);
 /* vmi-kvm-apic.c */
 
 /**
- * vmi_kvm_read_lvtt: a vCPU's APIC id and timer LVT, in its own thread
+ * vmi_kvm_read_lvtt: what KVM's local APIC of a vCPU does with an alarm
+ *
+ * In the vCPU's own thread.
  *
  * Returns: false if KVM does not tell.
  */
-bool vmi_kvm_read_lvtt(CPUState *cs, uint32_t *lvt, uint8_t *id);
+bool vmi_kvm_read_lvtt(CPUState *cs, VMILVTT *lvtt);
 
 /* vmi-kvm-cpuid.c */
 
@@ -418,6 +433,13 @@ void vmi_alarm_vcpu_init(VMIVCPU *vcpu);
  * vmi_alarm_cancel_all: disarm both alarms of a vCPU; any thread
  */
 void vmi_alarm_cancel_all(VMIVCPU *vcpu);
+
+/**
+ * vmi_alarm_unmasked: the guest has unmasked LVTT; any thread
+ *
+ * An alarm that expired before fires now.
+ */
+void vmi_alarm_unmasked(VMIVCPU *vcpu);
 
 /**
  * vmi_alarms_armed: how many alarms of a vCPU are; any thread

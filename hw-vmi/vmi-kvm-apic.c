@@ -15,16 +15,19 @@
 #include "vmi-internal.h"
 
 #define VMI_APIC_ID 0x20
-#define VMI_APIC_LVTT 0x320
 
-bool vmi_kvm_read_lvtt(CPUState *cs, uint32_t *lvt, uint8_t *id)
+bool vmi_kvm_read_lvtt(CPUState *cs, VMILVTT *lvtt)
 {
     struct kvm_lapic_state apic;
+    struct kvm_mp_state mp;
 
-    if (kvm_vcpu_ioctl(cs, KVM_GET_LAPIC, &apic) < 0) {
+    if (kvm_vcpu_ioctl(cs, KVM_GET_LAPIC, &apic) < 0 ||
+        kvm_vcpu_ioctl(cs, KVM_GET_MP_STATE, &mp) < 0) {
         return false;
     }
-    *lvt = ldl_le_p(apic.regs + VMI_APIC_LVTT);
-    *id = ldl_le_p(apic.regs + VMI_APIC_ID) >> 24;
+    lvtt->entry = ldl_le_p(apic.regs + VMI_APIC_LVTT);
+    lvtt->apic_id = ldl_le_p(apic.regs + VMI_APIC_ID) >> 24;
+    lvtt->stopped = mp.mp_state == KVM_MP_STATE_UNINITIALIZED ||
+                    mp.mp_state == KVM_MP_STATE_INIT_RECEIVED;
     return true;
 }

@@ -8,6 +8,7 @@
 #include "exec/address-spaces.h"
 #include "exec/memory.h"
 #include "hw/i386/apic.h"
+#include "hw/i386/apic_internal.h"
 #include "qemu/bswap.h"
 #include "qemu/main-loop.h"
 #include "system/kvm.h"
@@ -168,6 +169,7 @@ X86StartupResult vmi_startup(X86VirtualHypervisor *vhyp, X86CPU *cpu)
 
     if (!vmi->active ||
         vmi_service(vmi, VMI_CALL_SetInitialAPState) != VMI_SERVICE_HOST) {
+        vmi_alarm_cancel_all(vcpu);
         return X86_STARTUP_NATIVE;
     }
     if (!vcpu->ap_staged) {
@@ -178,6 +180,7 @@ X86StartupResult vmi_startup(X86VirtualHypervisor *vhyp, X86CPU *cpu)
     }
 
     vcpu->ap_staged = false;
+    vmi_alarm_cancel_all(vcpu);
     /* Migrated state may hold anything. */
     ok = vmi_ap_state_valid(cpu, &vcpu->ap_state) &&
          vmi_ap_load(cpu, &vcpu->ap_state);
@@ -217,6 +220,10 @@ void vmi_call_apic_write(VMICall *call)
     if (vmi_apic_present(call)) {
         address_space_stl_le(CPU(call->cpu)->as, vmi_apic_register(call),
                              call->arg[1], MEMTXATTRS_UNSPECIFIED, NULL);
+        if ((call->arg[0] & 0xff0) == VMI_APIC_LVTT &&
+            !(call->arg[1] & APIC_LVT_MASKED)) {
+            vmi_alarm_unmasked(call->vcpu);
+        }
     }
 }
 

@@ -147,15 +147,19 @@ static void make_alarms(void)
     }
     cli();
 
-    /* One is dropped: a second or more has passed since its expiry, 0. */
+    /* One finds LVTT masked, and comes a second or more after it expired. */
     apic_write(APIC_LVTT, APIC_MASKED | LVTT_VECTOR);
     while (vmi_counter(VMI_CYCLES_REAL) < vmi_frequency()) {
         cpu_pause();
     }
-    do {
-        vmi_set_alarm(VMI_CYCLES_REAL | VMI_ALARM_LVTT, 0, 0);
-        delay_ms(10);
-    } while (vmi_cancel_alarm(VMI_CYCLES_REAL));
+    vmi_set_alarm(VMI_CYCLES_REAL | VMI_ALARM_LVTT, 0, 0);
+    delay_ms(300);
+    apic_write(APIC_LVTT, LVTT_VECTOR);
+    sti();
+    while (READ_ONCE(alarms) == ALARMS) {
+        cpu_pause();
+    }
+    cli();
     /* One will not come. */
     vmi_set_alarm(VMI_CYCLES_AVAILABLE | VMI_ALARM_LVTT,
                   vmi_counter(VMI_CYCLES_REAL) + 100000 * vmi_frequency(), 0);

@@ -137,29 +137,89 @@ void test_pit(void)
               guest_has_arg("ioapic") ? IOAPIC_VECTOR : PIC_VECTOR);
 }
 
-void test_lvtt(void)
+static void write_lvtt(uint32_t value, bool by_call)
 {
-    uint32_t armed;
+    if (by_call) {
+        vmi_call(VMI_CALL_APICWrite, APIC_LVTT, value, 0, 0, 0);
+    } else {
+        apic_write(APIC_LVTT, value);
+    }
+}
+
+/*
+ * Linux arms the alarm of a processor that starts just before it unmasks
+ * LVTT, and the host may be slow in between.
+ */
+static void expire_under_mask(uint32_t flags, uint64_t period, bool by_call)
+{
+    uint64_t expiry = vmi_counter(VMI_CYCLES_REAL) + alarm_ms(1) / 10;
 
     alarm_reset();
-    apic_write(APIC_LVTT, APIC_MASKED | LVTT_VECTOR);
-    vmi_set_alarm(VMI_ALARM_LVTT | VMI_CYCLES_REAL,
-                  vmi_counter(VMI_CYCLES_REAL) + alarm_ms(1), 0);
-    do {
-        alarm_spend(10);
-        armed = vmi_cancel_alarm(VMI_CYCLES_REAL);
-        if (armed) {
-            vmi_set_alarm(VMI_ALARM_LVTT | VMI_CYCLES_REAL, 0, 0);
-        }
-    } while (armed);
-    report(!alarm_count, "an alarm does not fire while LVTT is masked",
-           "%u interrupts", alarm_count);
-    apic_write(APIC_LVTT, LVTT_VECTOR);
-    alarm_spend(5);
-    report(!alarm_count, "an alarm that expired under the mask is dropped",
-           "%u interrupts", alarm_count);
+    write_lvtt(APIC_MASKED | LVTT_VECTOR, by_call);
+    vmi_set_alarm(VMI_ALARM_LVTT | VMI_CYCLES_REAL | flags, expiry, period);
+    while (vmi_counter(VMI_CYCLES_REAL) < expiry) {
+        cpu_pause();
+    }
+    alarm_spend(20);
+}
 
-    /* Armed under the mask, as a Linux AP does, and expired after it */
+static void check_masked(bool by_call)
+{
+    const char *by = by_call ? "by call" : "by a store";
+    uint32_t armed;
+    bool came;
+
+    expire_under_mask(0, 0, by_call);
+    report(!alarm_count, text("an alarm does not fire while LVTT is masked "
+                              "(%s)", by), "%u interrupts", alarm_count);
+    write_lvtt(LVTT_VECTOR, by_call);
+    came = alarm_wait(1);
+    report(came, text("an alarm that expired under the mask fires at the "
+                      "unmasking (%s)", by), "%u interrupts", alarm_count);
+    alarm_spend(10);
+    armed = vmi_cancel_alarm(VMI_CYCLES_REAL);
+    report(alarm_count == 1 && !armed,
+           text("it fires once (%s)", by), "%u interrupts, CancelAlarm: %u",
+           alarm_count, armed);
+
+    expire_under_mask(0, 0, by_call);
+    armed = vmi_cancel_alarm(VMI_CYCLES_REAL);
+    write_lvtt(LVTT_VECTOR, by_call);
+    alarm_spend(150);
+    report(!alarm_count && armed,
+           text("an alarm that is cancelled under the mask does not fire (%s)",
+                by), "%u interrupts, CancelAlarm: %u", alarm_count, armed);
+
+    expire_under_mask(0, 0, by_call);
+    vmi_set_alarm(VMI_ALARM_LVTT | VMI_CYCLES_REAL,
+                  vmi_counter(VMI_CYCLES_REAL) + alarm_ms(1000000), 0);
+    write_lvtt(LVTT_VECTOR, by_call);
+    alarm_spend(150);
+    armed = vmi_cancel_alarm(VMI_CYCLES_REAL);
+    report(!alarm_count && armed,
+           text("an alarm that is replaced under the mask does not fire (%s)",
+                by), "%u interrupts, CancelAlarm: %u", alarm_count, armed);
+
+    expire_under_mask(VMI_ALARM_PERIODIC, alarm_ms(1000000), by_call);
+    write_lvtt(LVTT_VECTOR, by_call);
+    came = alarm_wait(1);
+    armed = vmi_cancel_alarm(VMI_CYCLES_REAL);
+    report(came && armed, text("a periodic alarm that expired under the mask "
+                               "fires at the unmasking (%s)", by),
+           "%u interrupts, CancelAlarm: %u", alarm_count, armed);
+    sti_nop_cli();
+}
+
+void test_lvtt(void)
+{
+    check_masked(false);
+    if (vmi_type[VMI_CALL_APICWrite] == VMI_RELOCATION_NONE) {
+        report_skip("LVTT masked by call", "the guest writes by itself");
+    } else {
+        check_masked(true);
+    }
+
+    alarm_reset();
     apic_write(APIC_LVTT, APIC_MASKED | LVTT_VECTOR);
     vmi_set_alarm(VMI_ALARM_LVTT | VMI_ALARM_PERIODIC | VMI_CYCLES_REAL,
                   vmi_counter(VMI_CYCLES_REAL), alarm_ms(1));

@@ -188,33 +188,43 @@ static bool apic_pending(uint8_t vector)
     return apic_read(APIC_IRR + vector / 32 * 0x10) & 1u << vector % 32;
 }
 
-static bool both_pending(void)
+/* With LVTT masked, its alarm has expired and is not pending. */
+static bool both_held(void)
 {
-    return apic_pending(LVTT_VECTOR) && pic_pending(0);
+    bool masked = apic_read(APIC_LVTT) & APIC_MASKED;
+
+    return apic_pending(LVTT_VECTOR) != masked && pic_pending(0);
 }
 
-void alarms_hold(void)
+void alarms_hold(bool masked)
 {
     uint64_t end = vmi_counter(VMI_CYCLES_REAL) + PATIENCE * hz;
 
     cli();
     set_handler(shot_vector, handle_shot);
     set_handler(tick_vector, handle_tick);
-    apic_write(APIC_LVTT, LVTT_VECTOR);
+    apic_write(APIC_LVTT, LVTT_VECTOR | (masked ? APIC_MASKED : 0));
     holding = true;
     held[0] = held[1] = 0;
     vmi_set_alarm(shot_flags, 0, 0);
     vmi_set_alarm(tick_flags & ~VMI_ALARM_PERIODIC, 0, 0);
-    while (!both_pending() && vmi_counter(VMI_CYCLES_REAL) < end) {
+    while (!both_held() && vmi_counter(VMI_CYCLES_REAL) < end) {
         cpu_pause();
     }
-    check(HELD, both_pending());
+    check(HELD, both_held());
 }
 
 void alarms_release(void)
 {
-    check(HELD, both_pending() && !held[0] && !held[1]);
+    uint64_t end = vmi_counter(VMI_CYCLES_REAL) + PATIENCE * hz;
+
+    check(HELD, both_held() && !held[0] && !held[1]);
+    apic_write(APIC_LVTT, LVTT_VECTOR);
     sti();
+    while (!(READ_ONCE(held[0]) && READ_ONCE(held[1])) &&
+           vmi_counter(VMI_CYCLES_REAL) < end) {
+        cpu_pause();
+    }
     delay_ms(20);
     cli();
     holding = false;

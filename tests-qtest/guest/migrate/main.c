@@ -197,7 +197,7 @@ static void running_round(void)
 
 static void held_round(void)
 {
-    alarms_hold();
+    alarms_hold(round_number % 2);
     wait_for_host("held");
     alarms_release();
     expect_no_update();

@@ -40,7 +40,7 @@ void check_shots(void);
 void alarms_stop(void);
 
 /* Let two one-shot alarms expire with interrupts off; see them come. */
-void alarms_hold(void);
+void alarms_hold(bool masked);
 void alarms_release(void);
 
 void alarms_report(void);

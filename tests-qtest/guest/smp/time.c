@@ -79,36 +79,45 @@ static void handle_ipi(Frame *frame)
     apic_write(APIC_EOI, 0);
 }
 
-/*
- * Arm before LVTT is unmasked, as Linux' APs do.  On a busy host the alarm
- * may expire in between, and is dropped: see what became of it, try again.
- */
-static void one_shot(void)
+static void wait_for(uint32_t *count)
 {
-    uint64_t cycles = vmi_frequency() / 200, now;
+    uint64_t end = vmi_counter(VMI_CYCLES_REAL) + 30 * vmi_frequency();
+
+    sti();
+    while (!READ_ONCE(*count) && vmi_counter(VMI_CYCLES_REAL) < end) {
+        cpu_pause();
+    }
+    cli();
+}
+
+/* Arm before LVTT is unmasked, and let the alarm expire in between. */
+static void arm_and_expire(void)
+{
     unsigned id = this_cpu();
 
-    alarms[id] = 0;
-    for (;; cycles *= 2) {
-        apic_write(APIC_LVTT, APIC_MASKED | LVTT_VECTOR);
-        expiry[id] = vmi_counter(VMI_CYCLES_REAL) + cycles;
-        vmi_set_alarm(VMI_ALARM_LVTT | VMI_CYCLES_REAL, expiry[id], 0);
-        apic_write(APIC_LVTT, LVTT_VECTOR);
-        if (vmi_counter(VMI_CYCLES_REAL) < expiry[id]) {
-            break;
-        }
-        vmi_cancel_alarm(VMI_CYCLES_REAL);
-        delay_ms(10);
-        sti_nop_cli();
-        if (alarms[id]) {
-            return;
-        }
-    }
+    apic_write(APIC_LVTT, APIC_MASKED | LVTT_VECTOR);
+    expiry[id] = vmi_counter(VMI_CYCLES_REAL) + vmi_frequency() / 20000;
+    vmi_set_alarm(VMI_ALARM_LVTT | VMI_CYCLES_REAL, expiry[id], 0);
+    delay_ms(10);
+}
+
+static void unmask(void)
+{
+    apic_write(APIC_LVTT, LVTT_VECTOR);
+}
+
+static void one_shot(void)
+{
+    arm_and_expire();
+    unmask();
+    wait_for(&alarms[this_cpu()]);
+}
+
+static void unmask_and_wait(void)
+{
+    unmask();
     sti();
-    do {
-        now = vmi_counter(VMI_CYCLES_REAL);
-        cpu_pause();
-    } while (!READ_ONCE(alarms[id]) && now < expiry[id] + 30 * vmi_frequency());
+    delay_ms(150);
     cli();
 }
 
@@ -149,20 +158,10 @@ static void send_ipi(void)
     ap_send(0, IPI_VECTOR, SEND_OFFSET);
 }
 
-static void wait_for(uint32_t *count)
-{
-    uint64_t end = vmi_counter(VMI_CYCLES_REAL) + 30 * vmi_frequency();
-
-    sti();
-    while (!READ_ONCE(*count) && vmi_counter(VMI_CYCLES_REAL) < end) {
-        cpu_pause();
-    }
-    cli();
-}
-
 static void test_one(unsigned id)
 {
-    uint32_t mine, others = 0;
+    VMIAPState state = ap_good_state(id);
+    uint32_t mine, others = 0, before = ap_started;
 
     memset(alarms, 0, sizeof(alarms));
     ap_run(id, one_shot);
@@ -175,6 +174,19 @@ static void test_one(unsigned id)
     report(fired_at[id] >= expiry[id],
            text("an alarm of CPU %u is not early", id), "%llu, expiry %llu",
            fired_at[id], expiry[id]);
+
+    memset(alarms, 0, sizeof(alarms));
+    ap_run(id, arm_and_expire);
+    ap_boot(id, &state, SEND_NATIVE);
+    if (!ap_wait(before)) {
+        report(false, text("CPU %u starts again", id), "no");
+        report_end();
+    }
+    ap_run(id, cancel);
+    ap_run(id, unmask_and_wait);
+    report(!cancelled && !alarms[id],
+           text("INIT drops an alarm of CPU %u that expired under the mask",
+                id), "CancelAlarm: %u, %u interrupts", cancelled, alarms[id]);
 
     ap_run(id, arm_far);
     mine = vmi_cancel_alarm(VMI_CYCLES_REAL);
