@@ -13,8 +13,9 @@ import os
 import re
 
 from vmitest.console import Console
-from vmitest.drive import drive, guest_command, judge_end
+from vmitest.drive import drive, judge_end
 from vmitest.gdbstub import GDB
+from vmitest.guest import guest_command
 from vmitest.machine import Machine
 
 IF = 0x200
@@ -128,7 +129,7 @@ class Debugged:
         self.console = Console(directory)
         self.path = os.path.join(directory, 'gdb')
         self.machine = Machine(directory, guest_command(
-            args.qemu, args.guest, self.console, '-append', args.append,
+            args.qemu, args.guest, self.console.args(), '-append', args.append,
             '-chardev', f'socket,id=gdb,path={self.path},server=on,wait=off',
             '-gdb', 'chardev:gdb', *args.qemu_args))
 

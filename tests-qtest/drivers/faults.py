@@ -16,7 +16,8 @@ import socket
 import time
 
 from vmitest.console import Console
-from vmitest.drive import drive, guest_command, judge_end
+from vmitest.drive import drive, judge_end
+from vmitest.guest import guest_command
 from vmitest.machine import Machine, MachineError, wait_for
 
 BUSY = 4
@@ -44,7 +45,7 @@ class Faults:
         self.clock = os.path.join(directory, 'clock')
         self.second = os.path.join(directory, 'second')
         self.step_clock(0)
-        self.command = guest_command(args.qemu, args.guest, self.console,
+        self.command = guest_command(args.qemu, args.guest, self.console.args(),
                                      '-device', 'vmi-pci')
         self.machine = Machine(directory, [
             'env', f'LD_PRELOAD={args.faketime}',

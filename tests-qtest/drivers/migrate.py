@@ -11,7 +11,8 @@ import argparse
 import os
 
 from vmitest.console import Console
-from vmitest.drive import drive, guest_command, judge_end
+from vmitest.drive import drive, judge_end
+from vmitest.guest import guest_command
 from vmitest.machine import MachineError
 from vmitest.mover import Mover
 
@@ -59,7 +60,7 @@ class Driver(Mover):
             append += ' old-rom'
         super().__init__(
             directory,
-            guest_command(args.qemu, args.guest, self.console, '-append',
+            guest_command(args.qemu, args.guest, self.console.args(), '-append',
                           append, *args.qemu_args),
             ['-device', device],
             # Another frequency, which must not matter to the guest

@@ -13,7 +13,8 @@ import re
 import time
 
 from vmitest.console import Console
-from vmitest.drive import drive, guest_command, judge_end
+from vmitest.drive import drive, judge_end
+from vmitest.guest import guest_command
 from vmitest.machine import Machine
 
 
@@ -33,7 +34,7 @@ class Boots:
         self.seed = seed
         self.console = Console(directory)
         self.machine = Machine(directory, guest_command(
-            args.qemu, args.guest, self.console, '-append',
+            args.qemu, args.guest, self.console.args(), '-append',
             f'{args.append} boots={args.boots}', *args.qemu_args))
 
     def run(self, tap):

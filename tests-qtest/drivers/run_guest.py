@@ -14,8 +14,7 @@ import argparse
 import shlex
 import tempfile
 
-from vmitest.guest import check_log, judge, run
-from vmitest.machine import DEBUG_EXIT
+from vmitest.guest import check_log, guest_command, judge, run
 from vmitest.tap import Tap
 
 
@@ -41,17 +40,11 @@ def parse_args():
     return parser.parse_args()
 
 
-def qemu_command(args):
-    # Without QEMU's default devices, of which the CD-ROM drive makes SeaBIOS
-    # 1.16.2 wait for half a minute on q35
-    return [args.qemu, '-nodefaults', '-vga', 'std', '-m', '64',
-            '-display', 'none', '-serial', 'stdio', *DEBUG_EXIT,
-            '-kernel', args.guest, '-append', args.append, *args.qemu_args]
-
-
 def main():
     args = parse_args()
-    command = qemu_command(args)
+    command = guest_command(args.qemu, args.guest, ['-serial', 'stdio'],
+                            '-vga', 'std', '-append', args.append,
+                            *args.qemu_args)
     log = tempfile.NamedTemporaryFile(prefix='vmi-')
     if args.log:
         command += ['-d', 'guest_errors', '-D', log.name]

@@ -12,7 +12,8 @@ import re
 import time
 
 from vmitest.console import Console
-from vmitest.drive import drive, guest_command, judge_end
+from vmitest.drive import drive, judge_end
+from vmitest.guest import guest_command
 from vmitest.machine import Machine, MachineError, wait_for
 
 FLOOD = 100000
@@ -230,7 +231,7 @@ class Counted:
         self.console = Console(directory)
         self.start = int(time.time())
         self.machine = Machine(directory, guest_command(
-            args.qemu, args.guest, self.console, '-append',
+            args.qemu, args.guest, self.console.args(), '-append',
             'paging32' + (' off' if off else ''), '-smp', '2', '-device',
             f'vmi-pci,id=vmi{off}', *args.qemu_args))
 

@@ -13,8 +13,9 @@ import os
 import time
 
 from vmitest.console import Console
-from vmitest.drive import drive, guest_command, judge_end
+from vmitest.drive import drive, judge_end
 from vmitest.gdbstub import GDB
+from vmitest.guest import guest_command
 from vmitest.mover import Mover
 
 KERNEL = 0x100000       # where the guest's code begins
@@ -38,7 +39,7 @@ class Disturber(Mover):
         device = ['-device', 'vmi-pci,check=on']
         super().__init__(
             directory,
-            guest_command(args.qemu, args.guest, self.console, '-append',
+            guest_command(args.qemu, args.guest, self.console.args(), '-append',
                           args.append, '-D', self.log, *args.qemu_args),
             device, device)
         self.rounds = args.rounds

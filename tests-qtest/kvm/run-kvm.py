@@ -13,19 +13,26 @@ import pkgutil
 import re
 import shlex
 import subprocess
+import sys
 import tempfile
 import time
 
 import exits
-from kvm_guests import GUESTS, Driven
 import nested
 import vmitest
 from vmitest.guest import judge, run
+from vmitest.guests import Table
+from vmitest.machine import DEBUG_EXIT
 from vmitest.tap import Tap
 
 # Drivers, in the nested machine, get the modules that are loaded here
 for library in pkgutil.iter_modules(vmitest.__path__):
     importlib.import_module(f'vmitest.{library.name}')
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+
+# By name, as guests.cfg calls them: what makes a nested machine special for one command
+HOSTS = {'shadow-paging': nested.with_shadow_paging, 'bad-tsc': nested.with_bad_tsc}
 
 # Seconds for all that runs in nested machines, and how many there may be if they stand still
 TIMEOUT = 840
@@ -47,10 +54,47 @@ def parse_args():
     return parser.parse_args()
 
 
+def script(guest):
+    return str(TESTS / f'drivers/{guest.driver}.py')
+
+
+def guest_command(guest, qemu, program, monitor):
+    """monitor: a chardev for the one who counts exits"""
+    counting = ['-device', 'pvpanic', '-action', 'panic=pause', '-chardev', f'{monitor},id=monitor',
+                '-mon', 'chardev=monitor,mode=control'] if guest.count_exits else []
+    return [qemu, '-accel', f'kvm,kernel-irqchip={guest.irqchip}', '-nodefaults', '-vga', 'none', '-m', '64',
+            '-display', 'none', '-chardev', 'stdio,id=console',
+            # A string of output is one exit, where the serial line has several for each byte
+            '-device', 'isa-debugcon,iobase=0xe9,chardev=console', *DEBUG_EXIT,
+            '-kernel', program, '-append', f'kvm {guest.append}'.strip(), *guest.qemu_args(), *counting]
+
+
+def driver_command(guest, qemu, program):
+    append = ['--append', f'kvm {guest.append}'] if guest.append else []
+    accel = ['-accel', f'kvm,kernel-irqchip={guest.irqchip}'] if guest.irqchip != 'none' else []
+    return ['env', f'PYTHONPATH={TESTS}', str(pathlib.Path(sys.executable).resolve()), '-S', script(guest),
+            '--qemu', qemu, '--guest', program, *append, *guest.options, '--', *accel, *guest.qemu_args()]
+
+
+def command_for(guest, qemu, program, monitor):
+    if guest.driver == 'run_guest':
+        return guest_command(guest, qemu, program, monitor)
+    return driver_command(guest, qemu, program)
+
+
+def load_guests(path, rom):
+    guests = Table(path, {'ROM': rom}).guests('kvm')
+    for guest in guests:
+        driven = guest.driver != 'run_guest'
+        # A driver has several QEMUs on one processor, and ends as a program does
+        guest.timeout = guest.timeout or (240 if driven else 90)
+        guest.status = 0 if driven else guest.status
+    return guests
+
+
 def run_here(guests, args, monitor):
     for guest in [guest for guest in guests if not guest.host]:
-        command = guest.command(str(args.emulator), program(args.build, guest), str(args.build / ROM),
-                                f'socket,path={monitor}')
+        command = command_for(guest, str(args.emulator), program(args.build, guest), f'socket,path={monitor}')
         output, status = run(command, guest.timeout)
         yield guest, status, output, command
 
@@ -61,12 +105,12 @@ def run_nested(guests, args, monitor, directory):
     commands = {}
     for guest in guests:
         name = machine.add(program(args.build, guest))
-        if isinstance(guest, Driven):
-            machine.add_python(guest.script)
-        command = [*guest.command('qemu', name, '/firmware/vmi.rom', 'serial,path=/dev/ttyS2'), '-L', '/firmware']
+        if guest.driver != 'run_guest':
+            machine.add_python(script(guest))
+        command = [*command_for(guest, 'qemu', name, 'serial,path=/dev/ttyS2'), '-L', '/firmware']
         if args.counters:
             command = ['env', f'GCOV_PREFIX={COUNTERS}', *command]
-        commands[guest.name] = (guest, guest.host(command) if guest.host else command)
+        commands[guest.name] = (guest, HOSTS[guest.host](command) if guest.host else command)
     last = [('counters', 60, nested.read_back(COUNTERS))] if args.counters else []
     end = time.monotonic() + TIMEOUT
     for _ in range(MACHINES):
@@ -98,9 +142,10 @@ def program(build, guest):
 def main():
     args = parse_args()
     args.emulator = args.emulator or args.build / 'bin/qemu-system-i386'
-    guests = [guest for guest in GUESTS if not args.names or guest.name in args.names]
     probe = subprocess.run([args.probe], capture_output=True, text=True, check=False)
     in_machine = args.nested or probe.returncode != 0
+    guests = load_guests(TESTS / 'guest/guests.cfg', '/firmware/vmi.rom' if in_machine else str(args.build / ROM))
+    guests = [guest for guest in guests if not args.names or guest.name in args.names]
     print(f'# {probe.stdout.strip()}' + ('; the guests run in a nested machine' if in_machine else ''))
     tap = Tap()
     with tempfile.TemporaryDirectory() as directory:

@@ -1,19 +1,13 @@
-# What the drivers of guest programs have in common: QEMU's command line, the
-# end of a run, and what is said when one goes wrong.
+# What the drivers of guest programs have in common: the end of a run, and what
+# is said when one goes wrong.
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 import shlex
 import tempfile
 
-from vmitest.machine import DEBUG_EXIT, MachineError
+from vmitest.machine import MachineError
 from vmitest.tap import Tap, check_plan
-
-
-def guest_command(qemu, guest, console, *more):
-    """The command line for a guest program that ends QEMU by itself"""
-    return [qemu, '-nodefaults', '-vga', 'none', '-m', '64', '-display',
-            'none', *console.args(), *DEBUG_EXIT, '-kernel', guest, *more]
 
 
 def judge_end(tap, machine, console, boots=1):

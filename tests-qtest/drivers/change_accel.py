@@ -15,7 +15,8 @@ import os
 import tempfile
 
 from vmitest.console import Console
-from vmitest.drive import guest_command, judge_end, print_last
+from vmitest.drive import judge_end, print_last
+from vmitest.guest import guest_command
 from vmitest.machine import Machine, MachineError, wait_for
 from vmitest.tap import Tap
 
@@ -33,7 +34,7 @@ class Guest:
         self.directory = directory
         self.state = os.path.join(directory, 'state')
         self.console = Console(directory)
-        self.command = guest_command(args.qemu, args.guest, self.console, '-device', 'vmi-pci',
+        self.command = guest_command(args.qemu, args.guest, self.console.args(), '-device', 'vmi-pci',
                                      '-append', 'kvm paging32 rounds=1', *args.qemu_args)
 
     def start(self, accel, *more):
