@@ -384,12 +384,19 @@ void vmi_kvm_time_stop(VMIPCIState *vmi);
  */
 void vmi_kvm_start_ap(VMIVCPU *vcpu);
 
-/* vmi-time.c */
+/* vmi-cycles.c */
 
 /**
  * vmi_ns_to_cycles: @ns in cycles, rounded down
  */
 uint64_t vmi_ns_to_cycles(VMIPCIState *vmi, uint64_t ns);
+
+/**
+ * vmi_cycles_to_ns: duration of @cycles, rounded up, at most INT64_MAX
+ */
+int64_t vmi_cycles_to_ns(VMIPCIState *vmi, uint64_t cycles);
+
+/* vmi-time.c */
 
 /**
  * vmi_cycles: read a cycle counter
@@ -403,11 +410,6 @@ uint64_t vmi_cycles(VMIVCPU *vcpu, unsigned counter);
  * vmi_cycles_locked: vmi_cycles() under the vCPU's lock
  */
 uint64_t vmi_cycles_locked(VMIVCPU *vcpu, unsigned counter);
-
-/**
- * vmi_cycles_to_ns: duration of @cycles, rounded up, at most INT64_MAX
- */
-int64_t vmi_cycles_to_ns(VMIPCIState *vmi, uint64_t cycles);
 
 void vmi_time_vcpu_init(VMIVCPU *vcpu);
 
@@ -484,7 +486,14 @@ void vmi_mmu_vcpu_init(VMIVCPU *vcpu);
  */
 uint64_t vmi_mmu_other_losses(VMIVCPU *vcpu);
 
-/* vmi-smp.c */
+/* vmi-ap.c */
+
+/**
+ * vmi_ap_state_valid: whether a processor of the guest can be in this state
+ *
+ * Except for its segments, which vmi_ap_load() checks.
+ */
+bool vmi_ap_state_valid(X86CPU *cpu, const VMIAPState *state);
 
 /**
  * vmi_ap_load: set a processor's state; in its own thread
@@ -493,6 +502,8 @@ uint64_t vmi_mmu_other_losses(VMIVCPU *vcpu);
  * Returns: false, with some of it set, if a segment is bad.
  */
 bool vmi_ap_load(X86CPU *cpu, const VMIAPState *state);
+
+/* vmi-smp.c */
 
 /**
  * vmi_startup: a STARTUP IPI, see X86VirtualHypervisorClass

@@ -26,30 +26,6 @@
  */
 #define VMI_STOLEN_SAMPLE_NS SCALE_MS
 
-uint64_t vmi_ns_to_cycles(VMIPCIState *vmi, uint64_t ns)
-{
-    uint64_t lo, hi;
-
-    if (vmi->cycle_frequency == NANOSECONDS_PER_SECOND) {
-        return ns;              /* the default, and a hot path */
-    }
-    mulu64(&lo, &hi, ns, vmi->cycle_frequency);
-    divu128(&lo, &hi, NANOSECONDS_PER_SECOND);
-    return lo;
-}
-
-int64_t vmi_cycles_to_ns(VMIPCIState *vmi, uint64_t cycles)
-{
-    uint64_t lo, hi, rest;
-
-    mulu64(&lo, &hi, cycles, NANOSECONDS_PER_SECOND);
-    rest = divu128(&lo, &hi, vmi->cycle_frequency);
-    if (hi || lo >= INT64_MAX) {
-        return INT64_MAX;
-    }
-    return lo + (rest != 0);
-}
-
 /*
  * Time that the vCPU's thread has waited for a host CPU, in ns since the
  * thread began, or 0 on a host that does not tell.  vCPUs that share a thread
