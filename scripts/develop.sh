@@ -159,10 +159,6 @@ unpack_qemu() {
     logged git-commit git -C "$new" commit -q -m "QEMU $version, as unpacked"
     git -C "$new" tag pristine
     git -C "$new" tag applied
-    # The overlay is not for this repository to care about
-    printf '%s\n' /hw/vmi /include/hw/vmi /pc-bios/vmi /tests/qtest/vmi /docs/config/vmi-esx35.cfg \
-        '/configs/devices/*/vmi.mak' \
-        >>"$new/.git/info/exclude"
     echo "${qemu_source:-Debian}" >"$new/.git/vmi-origin"
     mv "$new" "$source"
     rm -rf "$build/new"
@@ -188,9 +184,19 @@ apply_patches() {
     echo "$series" >"$source/.git/vmi-series"
 }
 
-# link PLACE OURS: make PLACE in QEMU's tree a link to OURS
+# link PLACE OURS: make PLACE in QEMU's tree a link to OURS, which its repository does not have to care about
 link() {
     [ "$(readlink -f "$source/$1")" = "$(readlink -f "$top/$2")" ] || ln -snfr "$top/$2" "$source/$1"
+    grep -qsxF "/$1" "$source/.git/info/exclude" || echo "/$1" >>"$source/.git/info/exclude"
+}
+
+# Files that are new in QEMU and belong to a patch; their paths below patches-upstream/files are QEMU's
+link_files() {
+    for file in $(cd "$top/patches-upstream/files" && find . -type f); do
+        file=${file#./}
+        mkdir -p "$source/${file%/*}"
+        link "$file" "patches-upstream/files/$file"
+    done
 }
 
 configure_qemu() {
@@ -258,6 +264,7 @@ build_all() {
     link docs/config/vmi-esx35.cfg docs/config/vmi-esx35.cfg
     link configs/devices/i386-softmmu/vmi.mak scripts/devices.mak
     link configs/devices/x86_64-softmmu/vmi.mak scripts/devices.mak
+    link_files
     configure_qemu
     compile
 }

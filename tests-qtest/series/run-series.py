@@ -26,6 +26,8 @@ OVERLAY = ['hw/vmi/*', 'include/hw/vmi/*', 'pc-bios/vmi/*', 'tests/qtest/vmi/*',
 # By their places here
 DOCUMENTS = {'docs/specs/*.rst': 'docs/specs', 'docs/system/devices/*.rst': 'docs/system/devices',
              'docs/config/*': 'docs/config', 'docs/vmi_calls.py': 'docs/sphinx'}
+# New in QEMU, and of a patch, by their places there
+FILES = 'patches-upstream/files'
 REROLL = '7'
 FINDING = re.compile(r'^(ERROR|WARNING): (.*)\n#\d+: *(?:FILE: )?([^:\n]*)', re.MULTILINE)
 # What checkpatch.pl may say: text, file, reason
@@ -60,6 +62,7 @@ def overlay(top, source):
     files = {str(path.relative_to(source)): path for pattern in OVERLAY for path in source.glob(pattern)
              if path.is_file()}
     files |= {f'{place}/{path.name}': path for pattern, place in DOCUMENTS.items() for path in top.glob(pattern)}
+    files |= {str(path.relative_to(top / FILES)): path for path in (top / FILES).rglob('*') if path.is_file()}
     hashes = run(source, *GIT, 'hash-object', '--no-filters', '--stdin-paths',
                  input=''.join(f'{path}\n' for path in files.values())).split()
     return {name: ('100755' if os.access(path, os.X_OK) else '100644', content)
