@@ -1,15 +1,17 @@
 /*
  * VMI under TCG: self-check of kept address spaces (property "check")
  *
- * When a space is taken back, every entry of its soft TLB must be one that
- * the page tables would give now.  A mismatch means that the guest has
- * changed an entry without telling, or that vmi-mmu.c has a rule wrong.
+ * When a space is loaded, every entry of its soft TLB must be one that the
+ * page tables would give now, and every block of its jump cache must be code
+ * that is mapped there now.  A mismatch means that the guest has changed an
+ * entry without telling, or that vmi-mmu.c has a rule wrong.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
 #include "exec/address-spaces.h"
+#include "exec/memory.h"
 #include "exec/page-protection.h"
 #include "exec/tlb-spaces.h"
 #include "qemu/error-report.h"
@@ -86,16 +88,14 @@ static bool vmi_check_walk(CPUX86State *env, bool user, vaddr page,
 }
 
 /*
- * Whether another CPU has changed an entry since SetCR3 looked if one had: what
- * it sees of that, the next SetCR3 drops.  That CPU may stand between its
+ * Whether another CPU has changed an entry since SetCR3 replayed what they had
+ * told: the next SetCR3 will replay that.  The other CPU may stand between its
  * store and its notice, on a busy host for a while.
  */
 static bool vmi_check_changed_since(VMIVCPU *vcpu)
 {
-    VMIPCIState *vmi = vcpu->vmi;
-
-    for (unsigned ms = 0; vmi->nr_vcpus > 1 && ms < 100; ms++) {
-        if (vmi_mmu_other_losses(vcpu) != vcpu->other_losses) {
+    for (unsigned ms = 0; vcpu->vmi->nr_vcpus > 1 && ms < 100; ms++) {
+        if (tlb_spaces_behind(CPU(vcpu->cpu))) {
             return true;
         }
         g_usleep(1000);
@@ -137,7 +137,48 @@ static void vmi_check_entry(CPUState *cs, int mmu_idx, vaddr page, hwaddr phys,
     }
 }
 
+/* Where an address is in RAM; -1 if it is not */
+static ram_addr_t vmi_check_ram(hwaddr phys)
+{
+    hwaddr xlat, len = TARGET_PAGE_SIZE;
+    MemoryRegion *mr;
+
+    RCU_READ_LOCK_GUARD();
+    mr = address_space_translate(&address_space_memory, phys, &xlat, &len,
+                                 false, MEMTXATTRS_UNSPECIFIED);
+    return memory_region_is_ram(mr) || memory_region_is_romd(mr)
+           ? memory_region_get_ram_addr(mr) + xlat : -1;
+}
+
+static void vmi_check_code(CPUState *cs, vaddr page, ram_addr_t ram,
+                           bool global, void *opaque)
+{
+    VMIVCPU *vcpu = opaque;
+    CPUX86State *env = cpu_env(cs);
+    VMIWalk walk = { 0 };
+    bool mapped = vmi_check_walk(env, false, page, &walk);
+
+    if (mapped && vmi_check_ram(walk.phys) == ram) {
+        return;
+    }
+    if (global && !(walk.leaf & PG_PRESENT_MASK)) {
+        return;
+    }
+    if (vmi_check_changed_since(vcpu)) {
+        return;
+    }
+    vcpu->stale++;
+    trace_vmi_check_stale_code(cs->cpu_index, env->cr[3], page, ram, walk.leaf);
+    if (vcpu->stale <= 10) {
+        error_report("vmi-pci: check: CPU %d kept a stale block of CR3 0x%"
+                     PRIx64 ": page 0x%" VADDR_PRIx " was RAM 0x" RAM_ADDR_FMT
+                     ", but the page table entry is 0x%" PRIx64, cs->cpu_index,
+                     (uint64_t)env->cr[3], page, ram, walk.leaf);
+    }
+}
+
 void vmi_check_spaces(VMIVCPU *vcpu)
 {
-    tlb_spaces_foreach_entry(CPU(vcpu->cpu), vmi_check_entry, vcpu);
+    tlb_spaces_foreach_entry(CPU(vcpu->cpu), vmi_check_entry, vmi_check_code,
+                             vcpu);
 }

@@ -66,7 +66,7 @@ typedef struct VMIStats {
     uint64_t calls[VMI_MAX_CALLS];  /* (o) carried out by the host */
     uint64_t refused;               /* (o) */
     uint64_t losses;                /* (o) page table changes that counted */
-    uint64_t spaces_dropped;        /* (o) for those made by other vCPUs */
+    uint64_t spaces_dropped;        /* (o) for too many made by other vCPUs */
     uint64_t spaces_taken_back;     /* (o) by SetCR3, as they had been kept */
     uint64_t alarms_fired;          /* (B) and so both below */
     uint64_t alarms_masked;
@@ -89,7 +89,6 @@ struct VMIVCPU {
     int schedstat_tid;          /* of the thread that it is open for */
 
     /* The vCPU's own thread only */
-    uint64_t other_losses;      /* of other vCPUs, when CR3 was last loaded */
     uint64_t stale;             /* mismatches that the self-check found */
 
     VMIStats stats;
@@ -183,7 +182,6 @@ struct VMIPCIState {
     bool ap_starting;           /* (B) KVM: a vCPU waits for another one */
     bool wallclock_updated;     /* (a) */
     bool debugged;              /* (a) a debugger has set breakpoints */
-    uint64_t losses;            /* (a) of all vCPUs, see vmi-mmu.c */
     uint32_t loaded_groups;     /* the source's, while state is loaded */
 };
 
@@ -477,14 +475,6 @@ void vmi_check_spaces(VMIVCPU *vcpu);
  * vmi_mmu_vcpu_init: keep address spaces of a CPU that has not run; BQL held
  */
 void vmi_mmu_vcpu_init(VMIVCPU *vcpu);
-
-/**
- * vmi_mmu_other_losses: page table changes that counted, made by other vCPUs
- *
- * The vCPU's own thread.  Only whether it differs from an earlier value means
- * something.
- */
-uint64_t vmi_mmu_other_losses(VMIVCPU *vcpu);
 
 /* vmi-ap.c */
 

@@ -17,6 +17,8 @@
  *   Linux passes the wrong ones.
  * - With VMI_PAGE_CURRENT_AS the linear page is known too, and its entry
  *   goes from each such space that is away; without, the space is dropped.
+ *   So it is if the walker has used the page table as a directory, because
+ *   then more than that page has changed, whatever the level bits say.
  *   The guest flushes the current space, or counts on the CR3 load to come:
  *   what it has not flushed by then is not kept.
  * - Linux does not report entries that it tears down with a process, but
@@ -28,7 +30,7 @@
  *   hotplug in Linux changes the kernel's directory without a report, then
  *   does that.
  * - Other processors keep copies too, of which VMI_PAGE_CURRENT_AS says
- *   nothing.  What counts on one makes all that the others keep stale.
+ *   nothing.  They are told, and replay what counts at their next SetCR3.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -44,29 +46,7 @@
 
 /* Bounds of what is kept for a vCPU. */
 #define VMI_MMU_SPACES      8
-#define VMI_MMU_MAX_BYTES   (32 * MiB)
-
-/*
- * Losses in all, and of this vCPU.  The guest stores, then calls, then looks
- * which processors use the space; these set themselves in that mask, then
- * call SetCR3.  So the count must be seen in the same order: qatomic_inc is a
- * full barrier.
- */
-static void vmi_mmu_lost(VMICall *call)
-{
-    vmi_count(&call->vcpu->stats.losses);
-    if (call->vmi->nr_vcpus > 1) {
-        qatomic_inc(&call->vmi->losses);
-    }
-}
-
-uint64_t vmi_mmu_other_losses(VMIVCPU *vcpu)
-{
-    if (vcpu->vmi->nr_vcpus == 1) {
-        return 0;
-    }
-    return qatomic_read(&vcpu->vmi->losses) - vcpu->stats.losses;
-}
+#define VMI_MMU_MAX_BYTES   (48 * MiB)
 
 static void vmi_mmu_changed(VMICall *call, hwaddr table, uint32_t flags)
 {
@@ -74,13 +54,13 @@ static void vmi_mmu_changed(VMICall *call, hwaddr table, uint32_t flags)
                                              : TLB_SPACES_ANY_PAGE;
 
     tlb_spaces_table_changed(CPU(call->cpu), table, page);
-    vmi_mmu_lost(call);
+    vmi_count(&call->vcpu->stats.losses);
 }
 
 /*
- * The host and physical address of a page table entry of @size bytes; a page
- * fault, as for a store, if it is not mapped.  The host address is NULL where
- * only an ordinary store will do.
+ * The host and physical address of a page table entry of @size bytes, which
+ * is aligned; a page fault, as for a store, if it is not mapped.  The host
+ * address is NULL where only an ordinary store will do.
  */
 static void *vmi_mmu_entry(VMICall *call, uint32_t addr, unsigned size,
                            hwaddr *phys)
@@ -94,10 +74,10 @@ static void *vmi_mmu_entry(VMICall *call, uint32_t addr, unsigned size,
                               cpu_mmu_index(CPU(call->cpu), false), false,
                               &host, &full, call->ra);
     *phys = full->phys_addr | (addr & ~TARGET_PAGE_MASK);
-    return flags || !QEMU_IS_ALIGNED(addr, size) ? NULL : host;
+    return flags ? NULL : host;
 }
 
-static bool vmi_mmu_loss(uint64_t old, uint64_t new)
+static bool vmi_mmu_loss(CPUX86State *env, uint64_t old, uint64_t new)
 {
     const uint64_t rights = PG_RW_MASK | PG_USER_MASK;
     const uint64_t kept = PG_ACCESSED_MASK | PG_DIRTY_MASK;
@@ -105,7 +85,10 @@ static bool vmi_mmu_loss(uint64_t old, uint64_t new)
 
     return (old & PG_PRESENT_MASK) &&
            ((old & ~new & (PG_PRESENT_MASK | rights | kept)) ||
-            ((old ^ new) & same) || (new & ~old & PG_NX_MASK));
+            ((old ^ new) & same) || (new & ~old & PG_NX_MASK) ||
+            /* From the kernel, SMEP and SMAP take what a user is given. */
+            ((new & ~old & PG_USER_MASK) &&
+             (env->cr[4] & (CR4_SMEP_MASK | CR4_SMAP_MASK))));
 }
 
 /* SetPxE: EAX entry, EDX -> entry, ECX flags */
@@ -117,7 +100,7 @@ void vmi_call_set_pxe(VMICall *call)
     hwaddr phys;
     uint32_t *host;
 
-    if (unlikely((addr & ~TARGET_PAGE_MASK) > TARGET_PAGE_SIZE - 4)) {
+    if (unlikely(!QEMU_IS_ALIGNED(addr, 4))) {
         cpu_stl_data_ra(env, addr, new, call->ra);
         tlb_flush(CPU(call->cpu));      /* no entry lies there */
         return;
@@ -130,7 +113,7 @@ void vmi_call_set_pxe(VMICall *call)
         old = cpu_ldl_data_ra(env, addr, call->ra);
         cpu_stl_data_ra(env, addr, new, call->ra);
     }
-    if (vmi_mmu_loss(old, new)) {
+    if (vmi_mmu_loss(env, old, new)) {
         vmi_mmu_changed(call, phys, call->arg[2]);
     }
 }
@@ -147,7 +130,7 @@ void vmi_call_set_pxe_long(VMICall *call)
     hwaddr phys;
     uint64_t *host;
 
-    if (unlikely((addr & ~TARGET_PAGE_MASK) > TARGET_PAGE_SIZE - 8)) {
+    if (unlikely(!QEMU_IS_ALIGNED(addr, 8))) {
         cpu_stq_data_ra(env, addr, new, call->ra);
         tlb_flush(CPU(call->cpu));      /* no entry lies there */
         return;
@@ -160,18 +143,34 @@ void vmi_call_set_pxe_long(VMICall *call)
         old = cpu_ldq_data_ra(env, addr, call->ra);
         cpu_stq_data_ra(env, addr, new, call->ra);
     }
-    if (vmi_mmu_loss(old, new)) {
+    if (vmi_mmu_loss(env, old, new)) {
         vmi_mmu_changed(call, phys, call->arg[3]);
     }
 }
 
-/* UpdatePxE, UpdatePxELong: EAX -> entry, EDX flags */
+/*
+ * UpdatePxE, UpdatePxELong: EAX -> entry, EDX flags.  On a processor these do
+ * nothing, so they do not fault, and set no dirty bit.
+ */
 void vmi_call_update_pxe(VMICall *call)
 {
-    hwaddr phys;
+    CPUX86State *env = &call->cpu->env;
+    uint32_t addr = call->arg[0];
+    CPUTLBEntryFull *full;
+    void *host;
+    int flags;
 
-    vmi_mmu_entry(call, call->arg[0], 1, &phys);
-    vmi_mmu_changed(call, phys, call->arg[1]);
+    flags = probe_access_full(env, addr, 0, MMU_DATA_LOAD,
+                              cpu_mmu_index(CPU(call->cpu), false), true,
+                              &host, &full, call->ra);
+    if (unlikely(flags & TLB_INVALID_MASK)) {
+        vmi_guest_error(call->vmi, "%s of an entry that is not mapped, at 0x%x",
+                        vmi_call_info(call->nr)->name, addr);
+        tlb_spaces_drop(CPU(call->cpu));
+        return;
+    }
+    vmi_mmu_changed(call, full->phys_addr | (addr & ~TARGET_PAGE_MASK),
+                    call->arg[1]);
 }
 
 /*
@@ -185,7 +184,7 @@ void vmi_call_page_table(VMICall *call)
                              (hwaddr)call->arg[0] << TARGET_PAGE_BITS,
                              TLB_SPACES_ANY_PAGE);
     if (call->nr == VMI_CALL_ReleasePage) {
-        vmi_mmu_lost(call);
+        vmi_count(&call->vcpu->stats.losses);
     }
 }
 
@@ -203,7 +202,7 @@ void vmi_call_flush_tlb(VMICall *call)
     if (call->arg[0] & VMI_FLUSH_GLOBAL) {
         tlb_flush(CPU(call->cpu));
     } else if (call->arg[0] & VMI_FLUSH_TLB) {
-        tlb_spaces_load(CPU(call->cpu), env->cr[3], false);
+        tlb_spaces_load(CPU(call->cpu), env->cr[3]);
     }
 }
 
@@ -212,20 +211,18 @@ void vmi_call_set_cr3(VMICall *call)
 {
     CPUState *cs = CPU(call->cpu);
     CPUX86State *env = &call->cpu->env;
-    uint64_t others = vmi_mmu_other_losses(call->vcpu);
-    bool keep = others == call->vcpu->other_losses;
+    unsigned done;
 
     env->cr[3] = call->arg[0];
     if (!(env->cr[0] & CR0_PG_MASK)) {
         return;
     }
-    if (!keep) {
-        call->vcpu->other_losses = others;
-        vmi_count(&call->vcpu->stats.spaces_dropped);
-        tlb_spaces_drop(cs);
-    }
-    if (tlb_spaces_load(cs, call->arg[0], keep)) {
+    done = tlb_spaces_load(cs, call->arg[0]);
+    if (done & TLB_SPACES_TAKEN_BACK) {
         vmi_count(&call->vcpu->stats.spaces_taken_back);
+    }
+    if (done & TLB_SPACES_DROPPED) {
+        vmi_count(&call->vcpu->stats.spaces_dropped);
     }
     if (unlikely(call->vmi->check)) {
         vmi_check_spaces(call->vcpu);
