@@ -357,3 +357,10 @@ void vmi_alarm_restart(VMIVCPU *vcpu)
         }
     }
 }
+
+void vmi_alarm_restart_all(VMIPCIState *vmi)
+{
+    for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
+        vmi_alarm_restart(&vmi->vcpu[i]);
+    }
+}

@@ -24,6 +24,7 @@
 #include "qemu/notify.h"
 #include "qemu/thread.h"
 #include "qemu/timer.h"
+#include "qemu/units.h"
 
 #define TYPE_VMI_PCI "vmi-pci"
 OBJECT_DECLARE_SIMPLE_TYPE(VMIPCIState, VMI_PCI)
@@ -297,6 +298,17 @@ uint32_t vmi_hypercall_range(X86VirtualHypervisor *vhyp, uint32_t *size);
 
 /* vmi-rom.c */
 
+/*
+ * virtual-top takes away from the kernel's part of the address space, which
+ * has 896 MiB of direct map from 3 GiB on and needs room for its own maps.
+ */
+#define VMI_MIN_VIRTUAL_TOP (3 * GiB + 512 * MiB)
+
+/**
+ * vmi_virtual_top_valid: whether a guest can live below that linear address
+ */
+bool vmi_virtual_top_valid(uint32_t virtual_top);
+
 /**
  * vmi_rom_check: refuse a file that is not a VMI ROM
  * @romfile: as in the property of that name
@@ -451,6 +463,11 @@ unsigned vmi_alarms_armed(VMIVCPU *vcpu);
  */
 void vmi_alarm_restart(VMIVCPU *vcpu);
 
+/**
+ * vmi_alarm_restart_all: the same for all vCPUs; after the counter has moved
+ */
+void vmi_alarm_restart_all(VMIPCIState *vmi);
+
 /* vmi-halt.c */
 
 /**
@@ -500,22 +517,34 @@ bool vmi_ap_load(X86CPU *cpu, const VMIAPState *state);
  */
 X86StartupResult vmi_startup(X86VirtualHypervisor *vhyp, X86CPU *cpu);
 
-/* vmi-pci.c */
+/* vmi-handshake.c */
 
 /**
- * vmi_init: VMI_Init, the handshake
+ * vmi_handshake: VMI_Init
  * @linear: where the ROM runs
  * @revision: VMI_ROM_REVISION of the ROM
  *
  * Returns: true if the guest is in VMI mode from now on.  BQL held.
  */
-bool vmi_init(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
-              uint32_t revision);
+bool vmi_handshake(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
+                   uint32_t revision);
 
 /**
- * vmi_virtual_top_valid: whether a guest can live below that linear address
+ * vmi_relocate: GetRelocationInfo; EAX call number, answer in EAX and EDX
+ *
+ * BQL held.
  */
-bool vmi_virtual_top_valid(uint32_t virtual_top);
+void vmi_relocate(VMIPCIState *vmi, CPUX86State *env);
+
+/**
+ * vmi_reset: end VMI mode, for a reset of the machine; BQL held
+ */
+void vmi_reset(void *opaque);
+
+/**
+ * vmi_vcpu_forget: cancel alarms, and unstage a processor's state; BQL held
+ */
+void vmi_vcpu_forget(VMIVCPU *vcpu);
 
 /**
  * vmi_flush_code: forget translated code, which has calls to the ROM in it
@@ -524,6 +553,7 @@ bool vmi_virtual_top_valid(uint32_t virtual_top);
  */
 void vmi_flush_code(void);
 
+/* vmi-state.c */
 extern const VMStateDescription vmstate_vmi_pci;
 
 /* Handlers of the table vmi-calls.h.inc */

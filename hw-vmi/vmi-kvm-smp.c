@@ -31,8 +31,7 @@ static void vmi_kvm_ap_work(CPUState *cs, run_on_cpu_data data)
     if (!vcpu->ap_staged || env->mp_state != KVM_MP_STATE_INIT_RECEIVED) {
         return;
     }
-    vcpu->ap_staged = false;
-    vmi_alarm_cancel_all(vcpu);
+    vmi_vcpu_forget(vcpu);
     if (!vmi_ap_load(X86_CPU(cs), &vcpu->ap_state)) {
         vmi_guest_error(vcpu->vmi, "SetInitialAPState for CPU %d: its "
                         "segments are bad", cs->cpu_index);

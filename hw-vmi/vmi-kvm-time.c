@@ -207,9 +207,6 @@ void vmi_kvm_time_share(VMIPCIState *vmi)
         vmi_shared_write(&shared, flags, tsc, cycles, shift, multiplier);
         vmi_shared_put(&shared);
     }
-    for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
-        vmi_alarm_restart(&vmi->vcpu[i]);
-    }
 }
 
 void vmi_kvm_time_stop(VMIPCIState *vmi)

@@ -10,7 +10,6 @@
 #include "qemu/osdep.h"
 #include "exec/address-spaces.h"
 #include "exec/target_page.h"
-#include "exec/tb-flush.h"
 #include "hw/boards.h"
 #include "hw/i386/microvm.h"
 #include "hw/i386/x86.h"
@@ -18,7 +17,6 @@
 #include "hw/qdev-properties.h"
 #include "hw/timer/i8254.h"
 #include "qapi/error.h"
-#include "qapi/qapi-events-vmi.h"
 #include "qapi/visitor.h"
 #include "qemu/error-report.h"
 #include "qemu/units.h"
@@ -29,87 +27,9 @@
 #include "system/runstate.h"
 #include "system/system.h"
 #include "system/tcg.h"
-#include "trace.h"
 #include "vmi-internal.h"
 
 #define VMI_ROM_FILE "vmi.rom"
-
-/*
- * virtual-top takes away from the kernel's part of the address space, which
- * has 896 MiB of direct map from 3 GiB on and needs room for its own maps.
- */
-#define VMI_MIN_VIRTUAL_TOP (3 * GiB + 512 * MiB)
-
-void vmi_flush_code(void)
-{
-    if (tcg_enabled()) {
-        tb_flush(first_cpu);
-    }
-}
-
-bool vmi_init(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
-              uint32_t revision)
-{
-    uint32_t rom = 0;
-    bool ok;
-
-    /* Once per guest kernel: a second one, by kexec say, starts afresh. */
-    for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
-        vmi_alarm_cancel_all(&vmi->vcpu[i]);
-        vmi->vcpu[i].ap_staged = false;
-    }
-    memset(vmi->relocated, 0, sizeof(vmi->relocated));
-
-    ok = revision == VMI_ROM_REVISION && vmi_rom_find(cpu, linear, &rom);
-    trace_vmi_init(linear, revision, ok, rom);
-    if (!ok) {
-        vmi_guest_error(vmi, "VMI_Init from linear address 0x%" PRIx32
-                        ", ROM revision %" PRIu32 ": not the ROM in the "
-                        "firmware's segment", linear, revision);
-    }
-    vmi->rom_address = rom;
-    vmi->rom_revision = VMI_ROM_REVISION;
-    qatomic_set(&vmi->rom_linear, ok ? linear : 0);
-    vmi->accel = kvm_enabled() ? VMI_ACCEL_KVM : VMI_ACCEL_TCG;
-    qatomic_set(&vmi->active, ok);
-    if (ok && kvm_enabled()) {
-        vmi_kvm_time_share(vmi);
-    }
-    vmi_flush_code();
-    if (ok) {
-        vmi->active_since = g_get_real_time() / G_USEC_PER_SEC;
-        vmi->handshakes++;
-        qapi_event_send_vmi_active(vmi->qom_path, rom);
-    }
-    return ok;
-}
-
-/*
- * Of the machine, not of the PCI bus: a guest that resets the bridge in
- * front of the device goes on calling its ROM.
- */
-static void vmi_reset(void *opaque)
-{
-    VMIPCIState *vmi = opaque;
-
-    trace_vmi_reset(vmi->active);
-    if (vmi->active) {
-        qatomic_set(&vmi->active, false);
-        vmi_flush_code();
-    }
-    vmi->rom_address = 0;
-    qatomic_set(&vmi->rom_linear, 0);
-    memset(vmi->relocated, 0, sizeof(vmi->relocated));
-    qatomic_set(&vmi->wallclock_updated, false);
-    for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
-        vmi_alarm_cancel_all(&vmi->vcpu[i]);
-        vmi->vcpu[i].ap_staged = false;
-    }
-    /* An incoming guest brings its own ROM. */
-    if (!runstate_check(RUN_STATE_INMIGRATE)) {
-        vmi_rom_write_header(vmi);
-    }
-}
 
 /*
  * A debugger's breakpoint in the ROM is for calls that are really made.  It
@@ -135,6 +55,7 @@ static void vmi_vm_state_change(void *opaque, bool running, RunState state)
     if (kvm_enabled() && vmi->active) {
         if (running) {
             vmi_kvm_time_share(vmi);
+            vmi_alarm_restart_all(vmi);
         } else {
             vmi_kvm_time_stop(vmi);
         }
@@ -170,9 +91,8 @@ static void vmi_cpu_unrealize(DeviceListener *listener, DeviceState *dev)
     for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
         vcpu = &vmi->vcpu[i];
         if (vcpu->cpu == X86_CPU(dev)) {
-            vmi_alarm_cancel_all(vcpu);
+            vmi_vcpu_forget(vcpu);
             vmi_time_vcpu_reset(vcpu);
-            vcpu->ap_staged = false;
             vcpu->cpu = NULL;
         }
     }
@@ -222,12 +142,6 @@ static uint64_t vmi_default_frequency(void)
         return MAX(tsc_khz * 1000, VMI_MIN_CYCLE_FREQUENCY);
     }
     return NANOSECONDS_PER_SECOND;
-}
-
-bool vmi_virtual_top_valid(uint32_t virtual_top)
-{
-    return QEMU_IS_ALIGNED(virtual_top, TARGET_PAGE_SIZE) &&
-           virtual_top >= VMI_MIN_VIRTUAL_TOP;
 }
 
 static bool vmi_check_properties(VMIPCIState *vmi, Error **errp)

@@ -30,44 +30,6 @@ static bool vmi_port_allowed(CPUX86State *env)
            !(env->eflags & VM_MASK);
 }
 
-static void vmi_port_relocate(VMIPCIState *vmi, CPUX86State *env)
-{
-    static const struct {
-        uint8_t type;
-        uint16_t slots;
-    } answer[] = {
-        [VMI_SERVICE_NONE]   = { VMI_RELOCATION_NONE },
-        [VMI_SERVICE_NATIVE] = { VMI_RELOCATION_CALL_REL,
-                                 VMI_ROM_NATIVE_SLOTS },
-        [VMI_SERVICE_HOST]   = { VMI_RELOCATION_CALL_REL },
-        [VMI_SERVICE_NOP]    = { VMI_RELOCATION_NOP, VMI_ROM_NATIVE_SLOTS },
-        [VMI_SERVICE_SHARED] = { VMI_RELOCATION_CALL_REL,
-                                 VMI_ROM_NATIVE_SLOTS },
-    };
-    uint32_t nr = env->regs[R_EAX];
-    VMIService service = VMI_SERVICE_NONE;
-    uint32_t slots;
-
-    if (!vmi->active) {
-        vmi_guest_error(vmi, "GetRelocationInfo before VMI_Init");
-    } else {
-        service = vmi_service(vmi, nr);
-    }
-    slots = answer[service].slots;
-    if (service == VMI_SERVICE_HOST) {
-        slots = vmi->accel == VMI_ACCEL_TCG ? VMI_ROM_VMCALL_SLOTS :
-                                              VMI_ROM_PORT_SLOTS;
-    }
-    if (nr < VMI_MAX_CALLS) {
-        vmi->relocated[nr] = service;
-        trace_vmi_relocation(nr, vmi_call_info(nr)->name ?: "unassigned",
-                             answer[service].type);
-    }
-    env->regs[R_EAX] = service == VMI_SERVICE_NONE ? 0 :
-                       slots + nr * VMI_ROM_SLOT_SIZE;
-    env->regs[R_EDX] = answer[service].type;
-}
-
 /* BQL held.  The number is in EDI, see vmi-abi.h. */
 static void vmi_port_write(void *opaque, hwaddr addr, uint64_t val,
                            unsigned size)
@@ -94,11 +56,11 @@ static void vmi_port_write(void *opaque, hwaddr addr, uint64_t val,
 
     nr = env->regs[R_EDI];
     if (nr == VMI_HOST_INIT) {
-        env->regs[R_EAX] = vmi_init(vmi, X86_CPU(current_cpu),
-                                    env->regs[R_EAX],
-                                    env->regs[R_EDX]) ? 0 : UINT32_MAX;
+        env->regs[R_EAX] = vmi_handshake(vmi, X86_CPU(current_cpu),
+                                         env->regs[R_EAX],
+                                         env->regs[R_EDX]) ? 0 : UINT32_MAX;
     } else if (nr == VMI_HOST_RELOCATE) {
-        vmi_port_relocate(vmi, env);
+        vmi_relocate(vmi, env);
     } else if (!vmi->active || nr >= VMI_MAX_CALLS) {
         trace_vmi_refused(current_cpu->cpu_index, nr,
                           vmi->active ? "no such call" : "before VMI_Init");

@@ -52,6 +52,12 @@ bool vmi_rom_check(const char *romfile, Error **errp)
     return true;
 }
 
+bool vmi_virtual_top_valid(uint32_t virtual_top)
+{
+    return QEMU_IS_ALIGNED(virtual_top, TARGET_PAGE_SIZE) &&
+           virtual_top >= VMI_MIN_VIRTUAL_TOP;
+}
+
 void vmi_rom_write_header(VMIPCIState *vmi)
 {
     uint8_t *image = memory_region_get_ram_ptr(&vmi->parent_obj.rom);

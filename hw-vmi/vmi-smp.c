@@ -76,8 +76,7 @@ X86StartupResult vmi_startup(X86VirtualHypervisor *vhyp, X86CPU *cpu)
         return X86_STARTUP_REFUSED;
     }
 
-    vcpu->ap_staged = false;
-    vmi_alarm_cancel_all(vcpu);
+    vmi_vcpu_forget(vcpu);
     /* Migrated state may hold anything. */
     ok = vmi_ap_state_valid(cpu, &vcpu->ap_state) &&
          vmi_ap_load(cpu, &vcpu->ap_state);

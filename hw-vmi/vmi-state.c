@@ -99,8 +99,7 @@ static int vmi_pre_load(void *opaque)
 
     vmi->rom_revision = 1;
     for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
-        vmi_alarm_cancel_all(&vmi->vcpu[i]);
-        vmi->vcpu[i].ap_staged = false;
+        vmi_vcpu_forget(&vmi->vcpu[i]);
     }
     return 0;
 }
