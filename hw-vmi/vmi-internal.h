@@ -351,6 +351,17 @@ bool vmi_kvm_read_lvtt(CPUState *cs, VMILVTT *lvtt);
  */
 void vmi_kvm_hide(X86CPU *cpu);
 
+/* vmi-kvm-iret.c */
+
+/**
+ * vmi_kvm_iret: IRET to a 16-bit stack, as VMIIretStack at ESP says
+ *
+ * In the vCPU's thread, with its state synchronised; BQL held.
+ *
+ * Returns: false, with nothing changed, if that is not what is there.
+ */
+bool vmi_kvm_iret(X86CPU *cpu);
+
 /* vmi-kvm-port.c */
 
 /**

@@ -61,6 +61,9 @@ static void vmi_port_write(void *opaque, hwaddr addr, uint64_t val,
                                          env->regs[R_EDX]) ? 0 : UINT32_MAX;
     } else if (nr == VMI_HOST_RELOCATE) {
         vmi_relocate(vmi, env);
+    } else if (nr == VMI_HOST_IRET && vmi->active && kvm_enabled() &&
+               vmi_kvm_iret(X86_CPU(current_cpu))) {
+        return;
     } else if (!vmi->active || nr >= VMI_MAX_CALLS) {
         trace_vmi_refused(current_cpu->cpu_index, nr,
                           vmi->active ? "no such call" : "before VMI_Init");

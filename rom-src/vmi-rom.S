@@ -190,6 +190,7 @@ update_kernel_stack:
 #define NT_BYTE_1 0x40                  /* EFLAGS.NT, in its second byte */
 #define VM_BYTE_2 0x02                  /* EFLAGS.VM, in its third byte */
 #define DESC_PRESENT 0x8000
+#define DESC_BIG 0x400000
 #define DESC_CODE_OR_DATA 0x1000
 #define DESC_CODE 0x0800
 #define DESC_CONFORMING 0x0400
@@ -269,12 +270,29 @@ iret_other:
         movzwl  S_CS(%esp), %ecx
         lsl     %ecx, %eax
         cmp     %eax, S_EIP(%esp)
-        jbe     iret_carry_out
+        jbe     iret_stack
 iret_gp_0:
         xor     %ecx, %ecx
 iret_gp:
         mov     $VECTOR_GP, %edx
         jmp     iret_raise
+
+/*
+ * To a 16-bit stack the instruction loads SP, and the user would see the high
+ * half of the kernel's ESP.  The device carries such a return out.  One that
+ * does not know of it returns here, with EAX and EDX changed.
+ */
+iret_stack:
+        movzwl  S_SS(%esp), %ecx
+        lar     %ecx, %eax
+        test    $DESC_BIG, %eax
+        jnz     iret_carry_out
+        push    %edi
+        mov     $VMI_HOST_IRET, %edi
+        out     %al, $VMI_PORT
+        pop     %edi
+        jmp     iret_carry_out
+
 iret_task:                              /* back to a task, if there is one */
         call    tss_base
         cmpw    $0, %ss:(%ecx)

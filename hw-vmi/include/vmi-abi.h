@@ -169,6 +169,7 @@
 #define VMI_PORT                    0xe4
 #define VMI_HOST_INIT               0x80    /* EAX ROM linear, EDX revision */
 #define VMI_HOST_RELOCATE           0x81    /* EAX call; EAX offset, EDX type */
+#define VMI_HOST_IRET               0x82    /* ESP -> VMIIretStack; KVM only */
 
 /* VMI_CALL_name: the numbers of the calls */
 #include "vmi-calls.h.inc"
@@ -191,6 +192,17 @@ typedef struct __attribute__((packed)) VMIAPState {
     uint32_t idtr_base;
     uint16_t idtr_limit;
 } VMIAPState;
+
+/*
+ * What the ROM has on the stack when it asks for an IRET: what it has pushed,
+ * its return address, and the frame.
+ */
+typedef struct __attribute__((packed)) VMIIretStack {
+    uint32_t edi, edx, ecx, eax;
+    uint32_t unused[2];
+    uint32_t eip, cs, eflags;
+    uint32_t esp, ss;
+} VMIIretStack;
 
 #endif /* VMI_ABI_ASSEMBLY */
 

@@ -199,6 +199,66 @@ static void test_v86(const IretMethod *method)
                 method->name), "EAX 0x%x", f->eax);
 }
 
+/*
+ * The instruction loads SP, and leaves the high half of the kernel's ESP to the
+ * user.  By call, all of ESP is the user's, as 16-bit programs expect it.
+ */
+static void test_stack16(const IretMethod *method)
+{
+    static const uint32_t selectors[] = { SPARE_SEL | 3, SPARE_SEL | 7 };
+    static const uint32_t stacks[] = { 0xabcd8000, 0x00001234, 0xfffffffc };
+    const Frame *f = &trap_frame;
+
+    gdt[SPARE_SEL / 8] = make_desc((uint32_t)user_stack_top, 0xffff,
+                                   DESC_DATA | DESC_DPL3);
+    asm volatile("lldt %w0" : : "r"(LDT_SEL));
+    for (unsigned i = 0; i < ARRAY_SIZE(stacks) * 2; i++) {
+        IretTest t = iret_make(method, VMI_CALL_IRET);
+        uint32_t ss = selectors[i % 2], esp = stacks[i / 2];
+        int vector;
+
+        set_user_frame(&t, iret_user_landing);
+        t.ds_es = USER_DS;
+        t.frame[2] |= EFLAGS_IF;
+        t.frame[3] = esp;
+        t.frame[4] = ss;
+        vector = iret_run(&t, method, VMI_CALL_IRET);
+        report(vector == VECTOR_SYSCALL && f->ss == ss && f->esp == esp,
+               text("IRET to the 16-bit stack %02x:%08x by %s loads all of ESP",
+                    ss, esp, method->name), "vector %d, 0x%x:0x%x", vector,
+               f->ss, f->esp);
+        report(f->cs == USER_CS && f->eip == (uint32_t)iret_user_landing + 2 &&
+               f->eflags == t.frame[2] && f->ds == USER_DS && f->es == USER_DS,
+               text("and the rest, to %02x:%08x by %s", ss, esp, method->name),
+               "%x:%x, EFLAGS 0x%x, DS 0x%x ES 0x%x", f->cs, f->eip, f->eflags,
+               f->ds, f->es);
+        report(f->eax == t.eax && f->ebx == t.ebx && f->ecx == t.ecx &&
+               f->edx == t.edx && f->esi == t.esi && f->edi == t.edi &&
+               f->ebp == t.ebp,
+               text("and keeps all registers, to %02x:%08x by %s", ss, esp,
+                    method->name), "EAX 0x%x EDX 0x%x EDI 0x%x", f->eax, f->edx,
+               f->edi);
+    }
+    asm volatile("lldt %w0" : : "r"(0));
+    gdt[SPARE_SEL / 8] = 0;
+}
+
+/* Segments of the kernel's that the user would find in its registers */
+static void test_stack16_segments(const IretMethod *method)
+{
+    IretTest t = iret_make(method, VMI_CALL_IRET);
+    const Frame *f = &trap_frame;
+
+    gdt[SPARE_SEL / 8] = make_desc(0, 0xffff, DESC_DATA | DESC_DPL3);
+    set_user_frame(&t, iret_user_landing);
+    t.frame[4] = SPARE_SEL | 3;
+    iret_run(&t, method, VMI_CALL_IRET);
+    report(!(f->ds & ~3) && !(f->es & ~3),
+           text("IRET to a 16-bit stack takes the kernel's DS and ES away, by "
+                "%s", method->name), "DS 0x%x ES 0x%x", f->ds, f->es);
+    gdt[SPARE_SEL / 8] = 0;
+}
+
 static uint32_t ipi_eip, ipi_cs, ipi_count;
 
 static void handle_ipi(Frame *frame)
@@ -253,6 +313,8 @@ void guest_main(void)
         test_kernel(&iret_methods[i]);
         test_user(&iret_methods[i]);
         test_segments(&iret_methods[i]);
+        test_stack16(&iret_methods[i]);
+        test_stack16_segments(&iret_methods[i]);
         test_v86(&iret_methods[i]);
         test_pending(&iret_methods[i]);
         test_after_call(&iret_methods[i]);
