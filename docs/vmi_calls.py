@@ -57,7 +57,8 @@ SERVICES = {
 
 ENTRY = re.compile(r'VMI_CALL\(\s*(?P<nr>\d+),\s*(?P<name>\w+),'
                    r'\s*(?P<group>\w+),\s*(?P<args>\d+),\s*(?P<stack>\d+),'
-                   r'\s*(?P<tcg>\w+),\s*(?P<kvm>\w+),\s*(?P<handler>\w+)\)$')
+                   r'\s*(?P<tcg>\w+),\s*(?P<kvm>\w+),\s*(?P<place>\w+),'
+                   r'\s*(?P<handler>\w+)\)$')
 
 # A word that a call takes: a register of the calling convention, the stack
 WORD = re.compile(r'\b(EAX|ECX|EDX|stack)\b')

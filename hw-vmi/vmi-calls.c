@@ -1,5 +1,5 @@
 /*
- * VMI: the table of calls, and dispatch
+ * VMI: the table of calls, and what is said of wrong ones
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -7,14 +7,13 @@
 #include "qemu/osdep.h"
 #include "qemu/log.h"
 #include "system/kvm.h"
-#include "system/tcg.h"
 #include "trace.h"
 #include "vmi-internal.h"
 
 #define VMI_ERRORS_PER_SECOND 10
 
 static const VMICallInfo vmi_call_table[VMI_MAX_CALLS] = {
-#define VMI_CALL(nr, call, grp, words, on_stack, tcg, kvm, func) \
+#define VMI_CALL(nr, call, grp, words, on_stack, tcg, kvm, in_place, func) \
     [nr] = {                                                  \
         .name = #call,                                        \
         .group = VMI_GROUP_ ## grp,                           \
@@ -24,7 +23,7 @@ static const VMICallInfo vmi_call_table[VMI_MAX_CALLS] = {
             [VMI_ACCEL_TCG] = VMI_SERVICE_ ## tcg,            \
             [VMI_ACCEL_KVM] = VMI_SERVICE_ ## kvm,            \
         },                                                    \
-        .handler = func,                                      \
+        .place = VMI_PLACE_ ## in_place,                      \
     },
 #include "hw/vmi/vmi-calls.h.inc"
 };
@@ -56,41 +55,18 @@ VMIService vmi_service(VMIPCIState *vmi, unsigned nr)
     return info->service[VMI_ACCEL_KVM];
 }
 
-void vmi_dispatch(VMICall *call)
+void vmi_calls_init(VMIPCIState *vmi)
 {
-    const VMICallInfo *info;
+    for (unsigned nr = 0; nr < VMI_MAX_CALLS; nr++) {
+        VMIService service = vmi_service(vmi, nr);
 
-    if (unlikely(call->nr >= VMI_MAX_CALLS ||
-                 call->vmi->host[call->nr] == VMI_HOST_NONE)) {
-        trace_vmi_refused(CPU(call->cpu)->cpu_index, call->nr,
-                          "not served by the host");
-        vmi_guest_error(call->vmi, "call %u is not served by the host",
-                        call->nr);
-        vmi_count(&call->vcpu->stats.refused);
-        call->result = UINT64_MAX;
-        return;
+        if (service != VMI_SERVICE_HOST && service != VMI_SERVICE_SHARED) {
+            vmi->host[nr] = VMI_HOST_NONE;
+        } else {
+            vmi->host[nr] = vmi_call_table[nr].place == VMI_PLACE_SIMPLE
+                          ? VMI_HOST_SIMPLE : VMI_HOST_CALL;
+        }
     }
-
-    /*
-     * A handler may raise an exception in the guest, which TCG can do for an
-     * instruction, but not in the middle of an access to a port.
-     */
-    if (tcg_enabled() && !call->ra) {
-        trace_vmi_refused(CPU(call->cpu)->cpu_index, call->nr, "by the port");
-        vmi_guest_error(call->vmi, "call %u by the port, under TCG", call->nr);
-        vmi_count(&call->vcpu->stats.refused);
-        call->result = UINT64_MAX;
-        return;
-    }
-
-    info = &vmi_call_table[call->nr];
-    trace_vmi_call(CPU(call->cpu)->cpu_index, call->nr, info->name, info->args,
-                   call->arg[0], call->arg[1], call->arg[2], call->arg[3],
-                   call->arg[4]);
-    info->handler(call);
-    /* One that faulted has not come here, and will be made again. */
-    vmi_count(&call->vcpu->stats.calls[call->nr]);
-    trace_vmi_return(CPU(call->cpu)->cpu_index, info->name, call->result);
 }
 
 /* Ten a second; a flood silences no more than the rest of its second. */
@@ -115,11 +91,11 @@ static bool vmi_may_report(VMIPCIState *vmi)
  * tells how many errors there were by then.  qatomic_inc is a full barrier, so
  * an event that is still to come, as seen here, counts this error.
  */
-void vmi_guest_error(VMIPCIState *vmi, const char *fmt, ...)
+static void G_GNUC_PRINTF(2, 0)
+vmi_guest_error_va(VMIPCIState *vmi, const char *fmt, va_list ap)
 {
     bool event, log;
     char *msg;
-    va_list ap;
 
     qatomic_inc(&vmi->guest_errors);
     event = !qatomic_read(&vmi->error_message);
@@ -127,12 +103,31 @@ void vmi_guest_error(VMIPCIState *vmi, const char *fmt, ...)
     if (!event && !log) {
         return;
     }
-    va_start(ap, fmt);
     msg = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
     if (log) {
         qemu_log("vmi: %s\n", msg);
     }
     g_free(qatomic_xchg(&vmi->error_message, msg));
     qemu_bh_schedule(vmi->error_bh);
+}
+
+void vmi_guest_error(VMIPCIState *vmi, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vmi_guest_error_va(vmi, fmt, ap);
+    va_end(ap);
+}
+
+void vmi_refuse(VMIVCPU *vcpu, uint32_t nr, const char *why, const char *fmt,
+                ...)
+{
+    va_list ap;
+
+    trace_vmi_refused(vcpu - vcpu->vmi->vcpu, nr, why);
+    va_start(ap, fmt);
+    vmi_guest_error_va(vcpu->vmi, fmt, ap);
+    va_end(ap);
+    vmi_count(&vcpu->stats.refused);
 }

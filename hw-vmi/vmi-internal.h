@@ -129,6 +129,18 @@ typedef enum VMIHost {
     VMI_HOST_SIMPLE,
 } QEMU_PACKED VMIHost;
 
+/* What a call to a stub of the ROM is under TCG: see vmi-calls.h.inc */
+typedef enum VMIPlace {
+    VMI_PLACE_NONE,
+    VMI_PLACE_ENDS,
+    VMI_PLACE_SIMPLE,
+    VMI_PLACE_IRET,
+    VMI_PLACE_STI,
+    VMI_PLACE_CLI,
+    VMI_PLACE_GET_IF,
+    VMI_PLACE_SET_IF,
+} VMIPlace;
+
 /* Which accelerator's ROM stubs a guest has; part of vmstate. */
 typedef enum VMIAccel {
     VMI_ACCEL_TCG,
@@ -208,13 +220,46 @@ typedef struct VMICall {
 
 typedef void VMIHandler(VMICall *call);
 
+/**
+ * vmi_call_begin: take a call from the registers, by the calling convention
+ * @ra: GETPC() for a call from TCG's VMCALL, else 0
+ *
+ * What the convention has on the stack, the ROM's stubs load.
+ */
+static inline VMICall vmi_call_begin(VMIPCIState *vmi, X86CPU *cpu, uint8_t nr,
+                                     uintptr_t ra)
+{
+    const target_ulong *regs = cpu->env.regs;
+
+    return (VMICall) {
+        .vmi = vmi,
+        .vcpu = &vmi->vcpu[CPU(cpu)->cpu_index],
+        .cpu = cpu,
+        .nr = nr,
+        .arg = { regs[R_EAX], regs[R_EDX], regs[R_ECX], regs[R_EBX],
+                 regs[R_ESI] },
+        .ra = ra,
+    };
+}
+
+/**
+ * vmi_call_end: put the result into the registers
+ */
+static inline void vmi_call_end(VMICall *call)
+{
+    target_ulong *regs = call->cpu->env.regs;
+
+    regs[R_EAX] = (uint32_t)call->result;
+    regs[R_EDX] = call->result >> 32;
+}
+
 typedef struct VMICallInfo {
     const char *name;           /* NULL: no such call */
     VMIGroup group;
     uint8_t args;               /* 32-bit words */
     uint8_t stack;              /* of these, on the guest's stack */
     VMIService service[2];      /* by VMIAccel */
-    VMIHandler *handler;
+    VMIPlace place;             /* what TCG makes of a call to the stub */
 } VMICallInfo;
 
 /* vmi-calls.c */
@@ -236,6 +281,15 @@ const VMICallInfo *vmi_call_info(unsigned nr);
 VMIService vmi_service(VMIPCIState *vmi, unsigned nr);
 
 /**
+ * vmi_calls_init: note which calls the host serves
+ *
+ * The properties are set.
+ */
+void vmi_calls_init(VMIPCIState *vmi);
+
+/* vmi-dispatch.c */
+
+/**
  * vmi_dispatch: carry out a host call
  * @call: filled in but for the result
  *
@@ -243,6 +297,8 @@ VMIService vmi_service(VMIPCIState *vmi, unsigned nr);
  * guest error and returns -1.
  */
 void vmi_dispatch(VMICall *call);
+
+/* vmi-calls.c */
 
 /**
  * vmi_guest_error: report what a guest did wrong, at a bounded rate
@@ -252,6 +308,16 @@ void vmi_dispatch(VMICall *call);
  */
 void vmi_guest_error(VMIPCIState *vmi, const char *fmt, ...)
     G_GNUC_PRINTF(2, 3);
+
+/**
+ * vmi_refuse: trace, report and count a call that is not carried out
+ * @nr: as the guest gave it
+ * @why: for the trace
+ *
+ * The vCPU's own thread.
+ */
+void vmi_refuse(VMIVCPU *vcpu, uint32_t nr, const char *why, const char *fmt,
+                ...) G_GNUC_PRINTF(4, 5);
 
 /**
  * vmi_count: add 1 to a counter that this thread alone counts in
@@ -288,12 +354,6 @@ X86HypercallResult vmi_hypercall_indirect(X86VirtualHypervisor *vhyp,
 bool vmi_hypercall_is_simple(X86VirtualHypervisor *vhyp, uint8_t nr);
 X86InlineCall vmi_inline_call(X86VirtualHypervisor *vhyp, uint32_t target,
                               uint8_t *nr);
-/**
- * vmi_tcg_init: note which calls the host serves, under any accelerator
- *
- * The properties are set.
- */
-void vmi_tcg_init(VMIPCIState *vmi);
 uint32_t vmi_hypercall_range(X86VirtualHypervisor *vhyp, uint32_t *size);
 
 /* vmi-rom.c */

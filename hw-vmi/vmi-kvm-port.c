@@ -41,16 +41,17 @@ bool vmi_kvm_port_call(VMIPCIState *vmi, CPUState *cs)
         !vmi_kvm_port_allowed(env, &regs, &sregs)) {
         return false;
     }
-    call = (VMICall) {
-        .vmi = vmi,
-        .vcpu = &vmi->vcpu[cs->cpu_index],
-        .cpu = X86_CPU(cs),
-        .nr = nr,
-        .arg = { regs.rax, regs.rdx, regs.rcx, regs.rbx, regs.rsi },
-    };
+    /* What QEMU has of them is stale, and is read again before it is used. */
+    env->regs[R_EAX] = regs.rax;
+    env->regs[R_EDX] = regs.rdx;
+    env->regs[R_ECX] = regs.rcx;
+    env->regs[R_EBX] = regs.rbx;
+    env->regs[R_ESI] = regs.rsi;
+    call = vmi_call_begin(vmi, X86_CPU(cs), nr, 0);
     vmi_dispatch(&call);
-    regs.rax = (uint32_t)call.result;
-    regs.rdx = call.result >> 32;
+    vmi_call_end(&call);
+    regs.rax = env->regs[R_EAX];
+    regs.rdx = env->regs[R_EDX];
     kvm_vcpu_ioctl(cs, KVM_SET_REGS, &regs);
     return true;
 }

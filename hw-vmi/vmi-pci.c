@@ -227,7 +227,7 @@ static void vmi_pci_realize(PCIDevice *pdev, Error **errp)
     }
 
     qemu_mutex_init(&vmi->error_lock);
-    vmi_tcg_init(vmi);
+    vmi_calls_init(vmi);
     vmi->nr_vcpus = machine->smp.max_cpus;
     vmi->vcpu = g_new0(VMIVCPU, vmi->nr_vcpus);
     for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {

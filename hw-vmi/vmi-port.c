@@ -12,7 +12,6 @@
 #include "hw/core/cpu.h"
 #include "system/hw_accel.h"
 #include "system/kvm.h"
-#include "trace.h"
 #include "vmi-internal.h"
 
 static uint64_t vmi_port_read(void *opaque, hwaddr addr, unsigned size)
@@ -36,6 +35,7 @@ static void vmi_port_write(void *opaque, hwaddr addr, uint64_t val,
 {
     VMIPCIState *vmi = opaque;
     CPUX86State *env;
+    VMIVCPU *vcpu;
     uint32_t nr;
 
     if (!current_cpu) {
@@ -46,11 +46,11 @@ static void vmi_port_write(void *opaque, hwaddr addr, uint64_t val,
         return;
     }
     cpu_synchronize_state(current_cpu);
+    vcpu = &vmi->vcpu[current_cpu->cpu_index];
     env = cpu_env(current_cpu);
     if (!vmi_port_allowed(env)) {
-        trace_vmi_refused(current_cpu->cpu_index, 0, "not a 32-bit kernel");
-        vmi_guest_error(vmi, "port written outside of 32-bit code at CPL 0");
-        vmi_count(&vmi->vcpu[current_cpu->cpu_index].stats.refused);
+        vmi_refuse(vcpu, 0, "not a 32-bit kernel",
+                   "port written outside of 32-bit code at CPL 0");
         return;
     }
 
@@ -65,28 +65,18 @@ static void vmi_port_write(void *opaque, hwaddr addr, uint64_t val,
                vmi_kvm_iret(X86_CPU(current_cpu))) {
         return;
     } else if (!vmi->active || nr >= VMI_MAX_CALLS) {
-        trace_vmi_refused(current_cpu->cpu_index, nr,
-                          vmi->active ? "no such call" : "before VMI_Init");
-        vmi_guest_error(vmi, "port written with number %" PRIu32, nr);
-        vmi_count(&vmi->vcpu[current_cpu->cpu_index].stats.refused);
+        vmi_refuse(vcpu, nr, vmi->active ? "no such call" : "before VMI_Init",
+                   "port written with number %" PRIu32, nr);
         /* Before VMI_Init, the write may be for what the guest has here. */
         if (vmi->active) {
             env->regs[R_EAX] = UINT32_MAX;
             env->regs[R_EDX] = UINT32_MAX;
         }
     } else {
-        VMICall call = {
-            .vmi = vmi,
-            .vcpu = &vmi->vcpu[current_cpu->cpu_index],
-            .cpu = X86_CPU(current_cpu),
-            .nr = nr,
-            .arg = { env->regs[R_EAX], env->regs[R_EDX], env->regs[R_ECX],
-                     env->regs[R_EBX], env->regs[R_ESI] },
-        };
+        VMICall call = vmi_call_begin(vmi, X86_CPU(current_cpu), nr, 0);
 
         vmi_dispatch(&call);
-        env->regs[R_EAX] = (uint32_t)call.result;
-        env->regs[R_EDX] = call.result >> 32;
+        vmi_call_end(&call);
     }
 }
 

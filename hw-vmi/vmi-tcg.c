@@ -7,7 +7,6 @@
 #include "qemu/osdep.h"
 #include "cpu.h"
 #include "exec/cpu_ldst.h"
-#include "trace.h"
 #include "vmi-internal.h"
 
 bool vmi_hypercall_is_simple(X86VirtualHypervisor *vhyp, uint8_t nr)
@@ -22,20 +21,11 @@ X86HypercallResult vmi_hypercall(X86VirtualHypervisor *vhyp, X86CPU *cpu,
 {
     VMIPCIState *vmi = (VMIPCIState *)vhyp; /* no cast check: a hot path */
     CPUX86State *env = &cpu->env;
-    VMICall call = {
-        .vmi = vmi,
-        .vcpu = &vmi->vcpu[CPU(cpu)->cpu_index],
-        .cpu = cpu,
-        .nr = nr,
-        .arg = { env->regs[R_EAX], env->regs[R_EDX], env->regs[R_ECX],
-                 env->regs[R_EBX], env->regs[R_ESI] },
-        .ra = ra,
-    };
+    VMICall call = vmi_call_begin(vmi, cpu, nr, ra);
 
     if (!qatomic_read(&vmi->active)) {
-        trace_vmi_refused(CPU(cpu)->cpu_index, nr, "before VMI_Init");
-        vmi_guest_error(vmi, "call %u before VMI_Init", nr);
-        vmi_count(&call.vcpu->stats.refused);
+        vmi_refuse(call.vcpu, nr, "before VMI_Init", "call %u before VMI_Init",
+                   nr);
         return X86_HYPERCALL_UNDEFINED;
     }
 
@@ -55,8 +45,7 @@ X86HypercallResult vmi_hypercall(X86VirtualHypervisor *vhyp, X86CPU *cpu,
     if (call.jumped) {
         return X86_HYPERCALL_JUMP;
     }
-    env->regs[R_EAX] = (uint32_t)call.result;
-    env->regs[R_EDX] = call.result >> 32;
+    vmi_call_end(&call);
     if (call.halt) {
         return X86_HYPERCALL_HALT;
     }
@@ -91,11 +80,15 @@ static bool vmi_calls_in_place(VMIPCIState *vmi)
 X86InlineCall vmi_inline_call(X86VirtualHypervisor *vhyp, uint32_t target,
                               uint8_t *nr)
 {
-    static const X86InlineCall native[VMI_MAX_CALLS] = {
-        [VMI_CALL_EnableInterrupts] = X86_INLINE_STI,
-        [VMI_CALL_DisableInterrupts] = X86_INLINE_CLI,
-        [VMI_CALL_GetInterruptMask] = X86_INLINE_GET_IF,
-        [VMI_CALL_SetInterruptMask] = X86_INLINE_SET_IF,
+    static const X86InlineCall in_place[] = {
+        [VMI_PLACE_NONE] = X86_INLINE_NONE,
+        [VMI_PLACE_ENDS] = X86_INLINE_HYPERCALL,
+        [VMI_PLACE_SIMPLE] = X86_INLINE_HYPERCALL,
+        [VMI_PLACE_IRET] = X86_INLINE_IRET,
+        [VMI_PLACE_STI] = X86_INLINE_STI,
+        [VMI_PLACE_CLI] = X86_INLINE_CLI,
+        [VMI_PLACE_GET_IF] = X86_INLINE_GET_IF,
+        [VMI_PLACE_SET_IF] = X86_INLINE_SET_IF,
     };
     VMIPCIState *vmi = (VMIPCIState *)vhyp;
     uint32_t offset = target - qatomic_read(&vmi->rom_linear);
@@ -115,14 +108,11 @@ X86InlineCall vmi_inline_call(X86VirtualHypervisor *vhyp, uint32_t target,
         return X86_INLINE_NONE;
     }
     *nr = offset / VMI_ROM_SLOT_SIZE;
-    if (service == VMI_SERVICE_NATIVE) {
-        return vmi_service(vmi, *nr) == service ? native[*nr]
-                                                : X86_INLINE_NONE;
-    }
-    if (vmi->host[*nr] == VMI_HOST_NONE) {
+    if (service == VMI_SERVICE_NATIVE ? vmi_service(vmi, *nr) != service
+                                      : vmi->host[*nr] == VMI_HOST_NONE) {
         return X86_INLINE_NONE;
     }
-    return *nr == VMI_CALL_IRET ? X86_INLINE_IRET : X86_INLINE_HYPERCALL;
+    return in_place[vmi_call_info(*nr)->place];
 }
 
 uint32_t vmi_hypercall_range(X86VirtualHypervisor *vhyp, uint32_t *size)
@@ -131,32 +121,4 @@ uint32_t vmi_hypercall_range(X86VirtualHypervisor *vhyp, uint32_t *size)
 
     *size = vmi_calls_in_place(vmi) ? VMI_ROM_SLOTS * VMI_ROM_SLOT_SIZE : 0;
     return qatomic_read(&vmi->rom_linear) + VMI_ROM_VMCALL_SLOTS;
-}
-
-/*
- * Not SetCR3 and the flushes: the code that follows may be mapped elsewhere.
- * Not IRET, Halt, Reboot and Shutdown.
- */
-void vmi_tcg_init(VMIPCIState *vmi)
-{
-    static const uint8_t simple[] = {
-        VMI_CALL_UpdateKernelStack, VMI_CALL_RDTSC, VMI_CALL_GetCycleFrequency,
-        VMI_CALL_GetCycleCounter, VMI_CALL_SetAlarm, VMI_CALL_CancelAlarm,
-        VMI_CALL_SetPxE, VMI_CALL_SetPxELong, VMI_CALL_UpdatePxE,
-        VMI_CALL_UpdatePxELong, VMI_CALL_AllocatePage, VMI_CALL_ReleasePage,
-        VMI_CALL_APICWrite, VMI_CALL_APICRead,
-    };
-
-    for (unsigned nr = 0; nr < VMI_MAX_CALLS; nr++) {
-        VMIService service = vmi_service(vmi, nr);
-
-        vmi->host[nr] = service == VMI_SERVICE_HOST ||
-                        service == VMI_SERVICE_SHARED
-                      ? VMI_HOST_CALL : VMI_HOST_NONE;
-    }
-    for (unsigned i = 0; i < ARRAY_SIZE(simple); i++) {
-        if (vmi->host[simple[i]] == VMI_HOST_CALL) {
-            vmi->host[simple[i]] = VMI_HOST_SIMPLE;
-        }
-    }
 }

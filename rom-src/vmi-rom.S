@@ -768,11 +768,11 @@ read_real:
         ret
 .endm
 
-#define VMI_CALL(nr, name, group, args, stack, tcg, kvm, handler) \
+#define VMI_CALL(nr, name, group, args, stack, tcg, kvm, place, handler) \
         vmcall_slot nr, stack ;
 #include "vmi-calls.h.inc"
 
-#define VMI_CALL(nr, name, group, args, stack, tcg, kvm, handler) \
+#define VMI_CALL(nr, name, group, args, stack, tcg, kvm, place, handler) \
         port_slot nr, stack ;
 #include "vmi-calls.h.inc"
 

@@ -22,7 +22,7 @@
 #define IN_HOST_SHARED  true    /* by the port, if the data will not do */
 
 const CallInfo vmi_calls[VMI_MAX_CALLS] = {
-#define VMI_CALL(nr, call, grp, words, on_stack, tcg, kvm, func) \
+#define VMI_CALL(nr, call, grp, words, on_stack, tcg, kvm, place, func) \
     [nr] = {                                                     \
         .name = #call,                                           \
         .group = #grp,                                           \
