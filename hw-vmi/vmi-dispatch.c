@@ -9,13 +9,14 @@
 #include "trace.h"
 #include "vmi-internal.h"
 
-/* NULL where no accelerator needs one */
+#define vmi_call_none NULL      /* the table has none for it */
+
 static const struct {
     VMIHandler *function;
 } vmi_handler[VMI_MAX_CALLS] = {
 #define VMI_CALL(nr, call, grp, words, on_stack, tcg, kvm, place, func) \
     [nr] = {                                                            \
-        .function = func,                                               \
+        .function = vmi_call_ ## func,                                  \
     },
 #include "hw/vmi/vmi-calls.h.inc"
 };

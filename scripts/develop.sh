@@ -166,10 +166,10 @@ unpack_qemu() {
 
 # The tag "applied" is where patches-upstream ends in the tree; a developer's commits come after it.
 apply_patches() {
-    series=$(cat "$top"/patches-upstream/*.patch | sha256sum)
+    series=$(cat "$top/patches-upstream/series" "$top"/patches-upstream/*.patch | sha256sum)
     [ "$series" != "$(cat "$source/.git/vmi-series" 2>/dev/null)" ] || return 0
     stage 'Applying patches-upstream'
-    logged apply-patches "$top/scripts/apply-patches" "$source"
+    logged apply-patches "$top/scripts/make-series" --source "$source" --apply "$top/patches-upstream"
     commit=$(tail -n 1 "$build/log/apply-patches.log")
     # A developer who has just exported the series has its content in the tree already
     if ! git -C "$source" diff --quiet "$commit"; then

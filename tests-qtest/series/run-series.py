@@ -96,7 +96,7 @@ def check_content(tap, top, source, box, work):
         tap.fact(False, 'git am accepts the mailbox', str(err).replace('\n', ' '))
         return
     tap.fact(True, 'git am accepts the mailbox')
-    wanted = tree_of(source, run(top, top / 'scripts/apply-patches', source).strip()) | overlay(top, source)
+    wanted = tree_of(source, run(top, top / 'scripts/make-series', '--source', source, '--apply', top / 'patches-upstream').strip()) | overlay(top, source)
     found = differences(tree_of(source, commit), wanted)
     tap.fact(not found, 'the result is QEMU with patches-upstream/ and the overlay, and nothing else',
              ', '.join(found) or f'{len(wanted)} files')
