@@ -120,6 +120,7 @@ typedef enum VMIService {
     VMI_SERVICE_HOST,
     VMI_SERVICE_NOP,
     VMI_SERVICE_SHARED,
+    VMI_SERVICES
 } VMIService;
 
 /* Whether the host serves a call, and how TCG translates it */

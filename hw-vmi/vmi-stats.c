@@ -24,10 +24,11 @@ static VMIPCIState *vmi_find_device(void)
 
 static VmiCallList *vmi_query_calls(VMIPCIState *vmi)
 {
-    static const VmiCallService service[] = {
+    static const VmiCallService service[VMI_SERVICES] = {
         [VMI_SERVICE_NATIVE] = VMI_CALL_SERVICE_NATIVE,
         [VMI_SERVICE_HOST] = VMI_CALL_SERVICE_HOST,
         [VMI_SERVICE_NOP] = VMI_CALL_SERVICE_NOP,
+        [VMI_SERVICE_SHARED] = VMI_CALL_SERVICE_SHARED,
     };
     VmiCallList *list = NULL, **tail = &list;
 
@@ -36,7 +37,7 @@ static VmiCallList *vmi_query_calls(VMIPCIState *vmi)
 
         /* Migrated state may hold anything. */
         if (vmi->relocated[nr] == VMI_SERVICE_NONE ||
-            vmi->relocated[nr] >= ARRAY_SIZE(service) ||
+            vmi->relocated[nr] >= VMI_SERVICES ||
             !vmi_call_info(nr)->name) {
             continue;
         }

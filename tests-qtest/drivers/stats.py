@@ -23,6 +23,7 @@ def parse_args():
     parser = argparse.ArgumentParser()
     parser.add_argument('--qemu', required=True)
     parser.add_argument('--guest', required=True)
+    parser.add_argument('--append', default='paging32')
     parser.add_argument('--off', action='append', default=[],
                         help='a group that is switched off')
     parser.add_argument('qemu_args', nargs='*')
@@ -104,11 +105,11 @@ def check_before(host):
                   'no event tells that VMI is active', '')
 
 
-def check_active(host, start):
+def check_active(host, start, halt='host'):
     host.go_on()
     host.wait('active')
     info = host.info()
-    told = {'native': 1, 'host': 1, 'nop': 3}
+    told = {'native': 1, 'host': 1, 'nop': 3, 'shared': 1}
     calls = {(call['number'], call['name'], told[call['service']])
              for call in info.get('calls', [])}
     asked = {(int(nr), name, int(kind)) for nr, name, kind in re.findall(
@@ -131,10 +132,22 @@ def check_active(host, start):
                   'one event has told that VMI is active', f'{events}')
     text = host.qmp.hmp('info vmi')
     host.tap.fact('active: since 20' in text and
-                  re.search(r'^ +35 Halt +host\r?$', text, re.MULTILINE),
+                  re.search(rf'^ +35 Halt +{halt}\r?$', text, re.MULTILINE),
                   '"info vmi" says it to people',
                   text.splitlines()[1] if '\n' in text else text)
     return info
+
+
+def check_shared(host, info):
+    """KVM: time is read without QEMU"""
+    shared = {call['name'] for call in info['calls']
+              if call['service'] == 'shared'}
+    text = host.qmp.hmp('info vmi')
+    host.tap.fact(shared == {'RDTSC', 'GetCycleCounter'} and
+                  all(re.search(rf'^ +\d+ {name} +shared\r?$', text,
+                                re.MULTILINE) for name in shared),
+                  'both say which calls read what QEMU shares',
+                  ', '.join(sorted(shared)))
 
 
 def check_counts(host):
@@ -207,6 +220,12 @@ def check_reset(host):
 
 def check_all(args, host, start):
     host.wait('before')
+    if 'kvm' in args.append.split():
+        host.go_on()
+        host.wait('undefined')
+        info = check_active(host, start, 'native')
+        check_shared(host, info)
+        return
     check_before(host)
     info = check_active(host, start)
     if args.off:
@@ -232,14 +251,15 @@ class Counted:
         self.start = int(time.time())
         self.machine = Machine(directory, guest_command(
             args.qemu, args.guest, self.console.args(), '-append',
-            'paging32' + (' off' if off else ''), '-smp', '2', '-device',
+            args.append + (' off' if off else ''), '-smp', '2', '-device',
             f'vmi-pci,id=vmi{off}', *args.qemu_args))
 
     def run(self, tap):
         host = Host(self.machine, self.console, tap)
         check_all(self.args, host, self.start)
         host.go_on()
-        judge_end(tap, self.machine, self.console, 1 if self.args.off else 2)
+        once = self.args.off or 'off' in self.args.append.split()
+        judge_end(tap, self.machine, self.console, 1 if once else 2)
 
 
 def main():
