@@ -20,6 +20,7 @@ extern uint64_t alarm_hz;
 #define ALARM_RECORDS 64
 extern uint32_t alarm_count;
 extern uint64_t alarm_real[ALARM_RECORDS], alarm_available[ALARM_RECORDS];
+void alarm_take_route(void);       /* by the arguments */
 void alarm_reset(void);
 
 uint64_t alarm_ms(unsigned ms);     /* in cycles */

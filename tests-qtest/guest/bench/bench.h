@@ -52,6 +52,7 @@ void bench_time_init(void);
 bool bench_serves(unsigned nr);
 
 /* Cycles of the TSC in a millisecond */
+extern bool bench_vmi_on;
 extern uint32_t bench_tsc_khz;
 
 /* End the program with a message. */

@@ -31,20 +31,7 @@
 
 static const char *const kind_names[] = { "native", "vmi", "vmi-pointer" };
 
-uint32_t bench_tsc_khz;
 static uint64_t samples[BENCH_KINDS][MAX_SAMPLES];
-static bool vmi_on;
-
-void bench_fail(const char *why)
-{
-    printf("BENCH FAILED: %s\n", why);
-    guest_exit(false);
-}
-
-bool bench_serves(unsigned nr)
-{
-    return vmi_on && vmi_type[nr] != VMI_RELOCATION_NONE;
-}
 
 static void patch_sites(void)
 {
@@ -83,7 +70,7 @@ static void enter_vmi(void)
     }
     vmi_relocate_all();
     patch_sites();
-    vmi_on = true;
+    bench_vmi_on = true;
     bench_mmu_announce();
 }
 
@@ -170,7 +157,7 @@ static bool has_kind(const BenchRow *row, BenchKind kind)
             return false;
         }
     }
-    return kind == BENCH_NATIVE || vmi_on;
+    return kind == BENCH_NATIVE || bench_vmi_on;
 }
 
 static const char *show_ns(uint64_t cycles, uint64_t ops)
@@ -244,7 +231,7 @@ void guest_main(void)
     clock_init();
     bench_time_init();
     printf("BENCH clock: TSC of %u kHz, %u samples of %llu us, %s\n",
-           bench_tsc_khz, count, us, vmi_on ? "VMI" : "no VMI");
+           bench_tsc_khz, count, us, bench_vmi_on ? "VMI" : "no VMI");
 
     wanted = us * bench_tsc_khz / 1000;
     bench_all(bench_mmu_rows, wanted, count);

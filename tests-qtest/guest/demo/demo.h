@@ -9,6 +9,8 @@
 
 #include "libc.h"
 
+extern bool demo_vmi_on;
+
 /* Whether VMI is on and the ROM has code for this call */
 bool demo_serves(unsigned nr);
 

@@ -21,27 +21,6 @@
 
 static uint64_t frequency;      /* of the vmi-timer; 0: the PIT ticks */
 static uint32_t ticks;
-static bool vmi_on;
-
-bool demo_serves(unsigned nr)
-{
-    return vmi_on && (vmi_type[nr] == VMI_RELOCATION_CALL_REL ||
-                      vmi_type[nr] == VMI_RELOCATION_JUMP_REL);
-}
-
-void demo_fail(const char *what)
-{
-    console_colour(VGA_RED | VGA_BRIGHT);
-    printf("VMI demo guest: FAILED: %s\n", what);
-    guest_exit(false);
-}
-
-void demo_title(const char *title)
-{
-    console_colour(VGA_CYAN | VGA_BRIGHT);
-    printf("%s\n", title);
-    console_colour(VGA_GREY);
-}
 
 static void say(uint8_t colour, const char *line)
 {
@@ -129,11 +108,11 @@ static void enter_vmi(void)
             demo_fail("VMI ROM failed to initialize!");
         }
         vmi_relocate_all();
-        vmi_on = true;
+        demo_vmi_on = true;
     }
     say(VGA_GREEN, text("Booting paravirtualized kernel on %s",
-                        vmi_on ? "vmi" : "bare hardware"));
-    if (vmi_on) {
+                        demo_vmi_on ? "vmi" : "bare hardware"));
+    if (demo_vmi_on) {
         show_relocations();
     }
 }
@@ -144,28 +123,10 @@ static void handle_tick(Frame *frame)
     outb(0x20, 0x20);
 }
 
-void demo_irq_on(void)
-{
-    if (demo_serves(VMI_CALL_EnableInterrupts)) {
-        vmi_call(VMI_CALL_EnableInterrupts, 0, 0, 0, 0, 0);
-    } else {
-        sti();
-    }
-}
-
-void demo_irq_off(void)
-{
-    if (demo_serves(VMI_CALL_DisableInterrupts)) {
-        vmi_call(VMI_CALL_DisableInterrupts, 0, 0, 0, 0, 0);
-    } else {
-        cli();
-    }
-}
-
 /* Interrupts are off; an interrupt wakes. */
 static void halt(void)
 {
-    if (vmi_on) {
+    if (demo_vmi_on) {
         vmi_halt();
     } else {
         asm volatile("sti; hlt" : : : "memory");
@@ -199,7 +160,7 @@ static void start_timer(void)
                       frequency * TICK_MS / 1000);
     } else {
         printf("%sticking on the PIT\n",
-               vmi_on ? "vmi: the timer calls are switched off, " : "");
+               demo_vmi_on ? "vmi: the timer calls are switched off, " : "");
         pit_periodic(1000 / TICK_MS);
     }
     pic_unmask(0);
@@ -280,7 +241,7 @@ void guest_main(void)
         printf("VMI demo guest: all done, %u ticks on vmi-timer\n", ticks);
     } else {
         printf("VMI demo guest: all done, %u ticks on the PIT%s\n", ticks,
-               vmi_on ? "" : ", without VMI");
+               demo_vmi_on ? "" : ", without VMI");
     }
     guest_exit(true);
 }

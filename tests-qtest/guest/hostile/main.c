@@ -12,17 +12,6 @@ static const uint32_t garbage[] = {
     0xfffffff0, 0xffffffff,
 };
 
-void report_alive(const char *after)
-{
-    uint64_t first = vmi_counter(VMI_CYCLES_REAL);
-    uint64_t second = vmi_counter(VMI_CYCLES_REAL);
-    uint64_t hz = vmi_frequency();
-
-    report(hz == 1000000000 && second > first,
-           text("calls still work after %s", after), "%llu Hz, %llu to %llu",
-           hz, first, second);
-}
-
 /*
  * Reboot and Shutdown would end the test, and Halt has nothing to wait for;
  * IRET has a test of its own.  With garbage, the page table calls store or

@@ -17,6 +17,9 @@ typedef enum Fact {
 
 /* Count a fact; reported in the end.  Any CPU, interrupts on or off. */
 void check(Fact fact, bool ok);
+void check_report(void);
+
+extern unsigned round_number;
 
 /* A call of GetCycleCounter, to be patched */
 extern uint8_t patched_site[];

@@ -37,19 +37,6 @@ static bool ended;
 static bool calm;
 #define CALM_OPS 5
 
-typedef struct CPU {
-    uint32_t random;
-    bool calls;
-    Space *space;               /* the loaded one */
-    uint32_t seen[SPACES];      /* the generation that it knows */
-    uint32_t kernel_frame;
-    struct {
-        uint32_t checked, failed, seen, wanted;
-    } fact[FACTS];
-} CPU;
-
-static CPU cpus[MAX_CPUS];
-
 static const char *const fact_names[FACTS] = {
     [READ] = "a page that is read is the frame of its entry, or faults",
     [WRITE] = "a write gets to the frame of its entry, or faults",
@@ -62,41 +49,9 @@ static const char *const fact_names[FACTS] = {
     [GLOBAL] = "a kernel's page is its new frame in all spaces after InvalPage",
 };
 
-static CPU *this(void)
-{
-    return &cpus[this_cpu()];
-}
-
-uint32_t stress_random(uint32_t below)
-{
-    uint32_t *x = &this()->random;
-
-    *x ^= *x << 13;
-    *x ^= *x >> 17;
-    *x ^= *x << 5;
-    return *x % below;
-}
-
-bool stress_calls(void)
-{
-    return this()->calls;
-}
-
-void stress_lock(uint32_t *lock)
-{
-    while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE)) {
-        cpu_pause();
-    }
-}
-
-void stress_unlock(uint32_t *lock)
-{
-    __atomic_store_n(lock, 0, __ATOMIC_RELEASE);
-}
-
 void stress_check(Fact fact, bool ok, uint32_t seen, uint32_t wanted)
 {
-    CPU *cpu = this();
+    CPU *cpu = stress_this();
 
     cpu->fact[fact].checked++;
     if (!ok && !cpu->fact[fact].failed++) {
@@ -125,7 +80,7 @@ static unsigned index_of(Space *s)
 
 static void load(Space *s)
 {
-    CPU *cpu = this();
+    CPU *cpu = stress_this();
 
     vmi_call(VMI_CALL_SetCR3, s->cr3, 0, 0, 0, 0);
     cpu->space = s;
@@ -134,7 +89,7 @@ static void load(Space *s)
 
 static bool knows(Space *s)
 {
-    CPU *cpu = this();
+    CPU *cpu = stress_this();
 
     return cpu->space == s && cpu->seen[index_of(s)] == s->generation;
 }
@@ -142,7 +97,7 @@ static bool knows(Space *s)
 /* Forget what the TLB may have of this space, which has changed. */
 static void refresh(Space *s)
 {
-    CPU *cpu = this();
+    CPU *cpu = stress_this();
 
     if (cpu->space != s) {
         load(s);
@@ -246,7 +201,7 @@ static void do_look(Space *s)
 /* Others, and this CPU, may have it; or this one forgets it at once. */
 static void changed(Space *s, unsigned table, unsigned page, bool had)
 {
-    CPU *cpu = this();
+    CPU *cpu = stress_this();
     bool knew = knows(s);
 
     if (!had) {
@@ -267,7 +222,7 @@ static void do_change(Space *s)
         bool had = s->entry[table][page];
 
         space_set(s, table, page, next_entry(s, table, page),
-                  this()->space == s);
+                  stress_this()->space == s);
         changed(s, table, page, had);
     }
 }
@@ -289,9 +244,9 @@ static void do_fork(Space *from)
         entry &= ~(uint64_t)PTE_WRITE;
         if (from->entry[i / PAGES][i % PAGES] & PTE_WRITE) {
             space_set(from, i / PAGES, i % PAGES, entry,
-                      this()->space == from);
+                      stress_this()->space == from);
         }
-        space_set(to, i / PAGES, i % PAGES, entry, this()->space == to);
+        space_set(to, i / PAGES, i % PAGES, entry, stress_this()->space == to);
     }
     from->generation++;
     to->generation++;
@@ -354,7 +309,7 @@ static void do_code(Space *s)
 static void do_rebuild(Space *s)
 {
     for (unsigned id = 0; id < smp_cpus; id++) {
-        if (READ_ONCE(cpus[id].space) == s) {
+        if (READ_ONCE(stress_cpu[id].space) == s) {
             return;
         }
     }
@@ -373,13 +328,13 @@ static void do_unlink(Space *s)
     unsigned table = stress_random(TABLES);
 
     if (s->linked[table]) {
-        space_link(s, table, false, this()->space == s);
+        space_link(s, table, false, stress_this()->space == s);
         s->generation++;
         refresh(s);
         check_read(s, UNLINKED, table, stress_random(PAGES));
     }
     if (stress_random(4)) {
-        space_link(s, table, true, this()->space == s);
+        space_link(s, table, true, stress_this()->space == s);
         if (knows(s)) {
             check_read(s, READ, table, stress_random(PAGES));
         }
@@ -389,7 +344,7 @@ static void do_unlink(Space *s)
 /* The kernel's mappings are the same in all spaces: one InvalPage for all. */
 static void do_kernel_page(Space *s)
 {
-    CPU *cpu = this();
+    CPU *cpu = stress_this();
     uint32_t linear = KERNEL_PAGE + this_cpu() * PAGE_SIZE, value = 0;
 
     cpu->kernel_frame = stress_random(FRAMES);
@@ -403,7 +358,7 @@ static void do_kernel_page(Space *s)
 
 static void check_kernel_page(void)
 {
-    uint32_t value = 0, wanted = (uint32_t)frames[this()->kernel_frame];
+    uint32_t value = 0, wanted = (uint32_t)frames[stress_this()->kernel_frame];
 
     probe_read(KERNEL_PAGE + this_cpu() * PAGE_SIZE, &value);
     stress_check(GLOBAL, value == wanted, value, wanted);
@@ -418,7 +373,7 @@ static void run_rounds(void)
 
     do_kernel_page(NULL);
     for (uint32_t round = 1; !READ_ONCE(ended); round++) {
-        CPU *cpu = this();
+        CPU *cpu = stress_this();
         Space *s = &spaces[stress_random(SPACES)];
 
         if (cpu->space && stress_random(2)) {
@@ -449,11 +404,11 @@ static void report_facts(void)
         uint32_t checked = 0, failed = 0, seen = 0, wanted = 0;
 
         for (unsigned id = 0; id < smp_cpus; id++) {
-            checked += cpus[id].fact[fact].checked;
-            if (cpus[id].fact[fact].failed) {
-                failed += cpus[id].fact[fact].failed;
-                seen = cpus[id].fact[fact].seen;
-                wanted = cpus[id].fact[fact].wanted;
+            checked += stress_cpu[id].fact[fact].checked;
+            if (stress_cpu[id].fact[fact].failed) {
+                failed += stress_cpu[id].fact[fact].failed;
+                seen = stress_cpu[id].fact[fact].seen;
+                wanted = stress_cpu[id].fact[fact].wanted;
             }
         }
         report(checked && !failed, fact_names[fact],
@@ -471,7 +426,7 @@ void guest_main(void)
     rounds = guest_arg_number("rounds", 0);
     set_handler(14, handle_page_fault);
     for (unsigned id = 0; id < smp_cpus; id++) {
-        cpus[id].random = seed * 2654435761u + id + 1;
+        stress_cpu[id].random = seed * 2654435761u + id + 1;
     }
     for (unsigned frame = 0; frame < FRAMES; frame++) {
         AT(uint32_t, frames[frame] + MARK) = (uint32_t)frames[frame];

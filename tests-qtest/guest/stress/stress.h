@@ -33,6 +33,20 @@ typedef enum Fact {
 extern Space spaces[SPACES];
 extern uint8_t frames[FRAMES][PAGE_SIZE];
 
+typedef struct CPU {
+    uint32_t random;
+    bool calls;
+    Space *space;               /* the loaded one */
+    uint32_t seen[SPACES];      /* the generation that it knows */
+    uint32_t kernel_frame;
+    struct {
+        uint32_t checked, failed, seen, wanted;
+    } fact[FACTS];
+} CPU;
+
+extern CPU stress_cpu[];         /* by this_cpu() */
+CPU *stress_this(void);
+
 /* Each CPU's own */
 uint32_t stress_random(uint32_t below);
 
