@@ -21,7 +21,8 @@
 #include "system/hw_accel.h"
 #include "system/kvm.h"
 #include "trace.h"
-#include "vmi-internal.h"
+#include "vmi-kvm.h"
+#include "vmi-parts.h"
 
 /*
  * A guest may ask for a period of one cycle.  Late periods are dropped, so

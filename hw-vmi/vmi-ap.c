@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
-#include "vmi-internal.h"
+#include "vmi-parts.h"
 
 /* What a 32-bit guest may ask for; long mode has no VMI. */
 #define VMI_AP_EFER_MASK (MSR_EFER_SCE | MSR_EFER_NXE)

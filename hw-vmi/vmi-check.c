@@ -13,10 +13,11 @@
 #include "exec/address-spaces.h"
 #include "exec/memory.h"
 #include "exec/page-protection.h"
+#include "exec/target_page.h"
 #include "exec/tlb-spaces.h"
 #include "qemu/error-report.h"
 #include "trace.h"
-#include "vmi-internal.h"
+#include "vmi-tcg.h"
 
 typedef struct VMIWalk {
     uint64_t leaf;              /* the last entry read */

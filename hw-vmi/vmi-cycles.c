@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/host-utils.h"
-#include "vmi-internal.h"
+#include "vmi-parts.h"
 
 uint64_t vmi_ns_to_cycles(VMIPCIState *vmi, uint64_t ns)
 {

@@ -17,7 +17,7 @@
 #include "system/cpu-timers.h"
 #include "system/tcg.h"
 #include "trace.h"
-#include "vmi-internal.h"
+#include "vmi-tcg.h"
 
 #define VMI_HALT_POLL_MIN_NS    (10 * SCALE_US)
 #define VMI_HALT_POLL_MAX_NS    (400 * SCALE_US)

@@ -11,7 +11,8 @@
 #include "system/runstate.h"
 #include "system/tcg.h"
 #include "trace.h"
-#include "vmi-internal.h"
+#include "vmi-kvm.h"
+#include "vmi-parts.h"
 
 void vmi_flush_code(void)
 {

@@ -12,7 +12,7 @@
 #include <linux/kvm.h>
 #include "qemu/bswap.h"
 #include "system/kvm.h"
-#include "vmi-internal.h"
+#include "vmi-kvm.h"
 
 #define VMI_APIC_ID 0x20
 

@@ -13,7 +13,7 @@
 #include "qemu/error-report.h"
 #include "standard-headers/asm-x86/kvm_para.h"
 #include "system/kvm.h"
-#include "vmi-internal.h"
+#include "vmi-kvm.h"
 
 #define VMI_CPUID_ENTRIES 256   /* more than KVM takes */
 #define VMI_HYPERVISOR_LEAVES 0x40000000

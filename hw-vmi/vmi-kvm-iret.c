@@ -13,7 +13,7 @@
 #include "qemu/bswap.h"
 #include "system/kvm.h"
 #include "trace.h"
-#include "vmi-internal.h"
+#include "vmi-kvm.h"
 
 #define IRET_EFLAGS (CC_O | CC_S | CC_Z | CC_A | CC_P | CC_C | DF_MASK | \
                      TF_MASK | IF_MASK | IOPL_MASK | NT_MASK | RF_MASK | \

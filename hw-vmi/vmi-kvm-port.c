@@ -11,7 +11,7 @@
 #include "qemu/osdep.h"
 #include <linux/kvm.h>
 #include "system/kvm.h"
-#include "vmi-internal.h"
+#include "vmi-kvm.h"
 
 /* As vmi_port_allowed(), of what KVM says */
 static bool vmi_kvm_port_allowed(CPUX86State *env, const struct kvm_regs *regs,

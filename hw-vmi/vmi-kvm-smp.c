@@ -14,7 +14,8 @@
 #include "system/hw_accel.h"
 #include "system/kvm.h"
 #include "trace.h"
-#include "vmi-internal.h"
+#include "vmi-kvm.h"
+#include "vmi-parts.h"
 
 /* In the processor's thread; BQL held */
 static void vmi_kvm_ap_work(CPUState *cs, run_on_cpu_data data)

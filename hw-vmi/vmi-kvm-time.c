@@ -22,7 +22,8 @@
 #include "qemu/host-utils.h"
 #include "system/kvm.h"
 #include "trace.h"
-#include "vmi-internal.h"
+#include "vmi-kvm.h"
+#include "vmi-parts.h"
 
 typedef struct VMIShared {
     MemoryRegion *mr;           /* with a reference; NULL: not there */

@@ -42,7 +42,7 @@
 #include "exec/target_page.h"
 #include "exec/tlb-spaces.h"
 #include "qemu/units.h"
-#include "vmi-internal.h"
+#include "vmi-tcg.h"
 
 /* Bounds of what is kept for a vCPU. */
 #define VMI_MMU_SPACES      8

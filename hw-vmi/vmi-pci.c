@@ -27,7 +27,9 @@
 #include "system/runstate.h"
 #include "system/system.h"
 #include "system/tcg.h"
-#include "vmi-internal.h"
+#include "vmi-kvm.h"
+#include "vmi-parts.h"
+#include "vmi-tcg.h"
 
 #define VMI_ROM_FILE "vmi.rom"
 

@@ -12,7 +12,8 @@
 #include "hw/core/cpu.h"
 #include "system/hw_accel.h"
 #include "system/kvm.h"
-#include "vmi-internal.h"
+#include "vmi-kvm.h"
+#include "vmi-parts.h"
 
 static uint64_t vmi_port_read(void *opaque, hwaddr addr, unsigned size)
 {

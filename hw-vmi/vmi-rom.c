@@ -12,7 +12,7 @@
 #include "qemu/bswap.h"
 #include "qemu/datadir.h"
 #include "system/hw_accel.h"
-#include "vmi-internal.h"
+#include "vmi-parts.h"
 
 static uint8_t vmi_rom_sum(const uint8_t *image)
 {

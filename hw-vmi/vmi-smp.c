@@ -13,7 +13,8 @@
 #include "qemu/main-loop.h"
 #include "system/kvm.h"
 #include "trace.h"
-#include "vmi-internal.h"
+#include "vmi-kvm.h"
+#include "vmi-parts.h"
 
 /*
  * SetInitialAPState: EAX -> VMIAPState, EDX APIC id.

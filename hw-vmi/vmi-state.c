@@ -11,7 +11,7 @@
 #include "migration/vmstate.h"
 #include "qemu/error-report.h"
 #include "system/kvm.h"
-#include "vmi-internal.h"
+#include "vmi-parts.h"
 
 static const VMStateDescription vmstate_vmi_alarm = {
     .name = "vmi-pci/vcpu/alarm",

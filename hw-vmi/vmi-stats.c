@@ -13,7 +13,7 @@
 #include "qapi/qapi-commands-vmi.h"
 #include "qapi/qapi-events-vmi.h"
 #include "system/stats.h"
-#include "vmi-internal.h"
+#include "vmi-parts.h"
 
 static VMIPCIState *vmi_find_device(void)
 {

@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include "cpu.h"
 #include "exec/cpu_ldst.h"
-#include "vmi-internal.h"
+#include "vmi-tcg.h"
 
 bool vmi_hypercall_is_simple(X86VirtualHypervisor *vhyp, uint8_t nr)
 {

@@ -18,7 +18,8 @@
 #include "system/replay.h"
 #include "system/rtc.h"
 #include "system/system.h"
-#include "vmi-internal.h"
+#include "vmi-kvm.h"
+#include "vmi-parts.h"
 
 /*
  * Reading schedstat is a system call, and a guest may ask for the available
