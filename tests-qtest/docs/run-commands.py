@@ -4,7 +4,7 @@ Type the commands of a document, in its order, as its reader would: on a termina
 What the document shows must come. A command whose output ends in "QEMU: Terminated" is ended by Ctrl-A X when the
 rest is there.
 
-The directory is one of links to the sources, with stand-ins for what the reader is to bring: the demo guest as
+For CONTRIBUTING.rst the directory is a copy of the sources. For others it is one of links to the sources, with stand-ins for what the reader is to bring: the demo guest as
 bzImage, and a disk as ESX has them.
 
 usage: run-commands.py TOP DOCUMENT DEMO
@@ -17,7 +17,9 @@ import pathlib
 import pty
 import random
 import select
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -55,6 +57,26 @@ def fill(directory, top, demo):
     (directory / 'initrd.gz').write_bytes(bytes(512))
     (directory / 'guest.vmdk').write_text(ESX_DISK)
     (directory / 'guest-flat.vmdk').write_bytes(random.Random(1).randbytes(SECTORS * 512))
+
+
+def copy(directory, top):
+    """A copy of the sources that can be changed and built, but for QEMU: that is the one of the sources"""
+    names = subprocess.run(['git', '-C', top, 'ls-files', '-z'], check=True, capture_output=True, text=True).stdout
+    for name in filter(None, names.split('\0')):
+        if (top / name).exists():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(top / name, directory / name)
+    build = directory / 'build'
+    build.mkdir()
+    for name in ('bin', 'qemu', 'nested', 'libvirt-src'):
+        (build / name).symlink_to(top / 'build' / name)
+    (build / 'log').mkdir()
+    run_git = ['git', '-c', 'advice.detachedHead=false', '-C']
+    subprocess.run([*run_git, top, 'clone', '-q', '--shared', '--sparse', '--branch', 'applied', top / 'build/qemu-src',
+                    build / 'qemu-src'], check=True)
+    # Nothing is left to do for "./vmi build"
+    os.environ['VMI_LOCK_HELD'] = str(build / 'lock')
+    subprocess.run(['meson', 'setup', build / 'project', directory], check=True, stdout=subprocess.DEVNULL)
 
 
 def run(command, directory):
@@ -95,7 +117,10 @@ def main():
     tap.fact(not loose, f'{document} says of all that is to be typed whether it is run', '; '.join(loose))
     with tempfile.TemporaryDirectory(prefix='vmi-docs-') as name:
         directory = pathlib.Path(name)
-        fill(directory, top, demo.absolute())
+        if str(document) == 'CONTRIBUTING.rst':
+            copy(directory, top)
+        else:
+            fill(directory, top, demo.absolute())
         for command in commands(top / document):
             text = ' '.join(command.text.split())
             if command.not_run:

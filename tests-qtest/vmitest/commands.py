@@ -32,8 +32,8 @@ class Command:
 
 def complete(text):
     """Whether a shell would not ask for more"""
-    return not text.endswith('\\') and subprocess.run(['bash', '-n', '-c', text], stderr=subprocess.DEVNULL,
-                                                      check=False).returncode == 0
+    done = subprocess.run(['bash', '-n', '-c', text], stderr=subprocess.PIPE, text=True, check=False)
+    return not text.endswith('\\') and done.returncode == 0 and 'here-document' not in done.stderr
 
 
 def parse_block(lines, place, not_run):
