@@ -107,6 +107,15 @@ install_packages() {
     fi
 }
 
+# make_repository DIRECTORY MESSAGE: all that is in it, under the tag "pristine"
+make_repository() {
+    logged git-init git -C "$1" -c init.defaultBranch=main init
+    git -C "$1" config gc.auto 0
+    logged git-add git -C "$1" add --all --force .
+    logged git-commit git -C "$1" commit -q -m "$2"
+    git -C "$1" tag pristine
+}
+
 download_qemu() {
     stage "Downloading QEMU's source"
     update_own_sources
@@ -172,10 +181,7 @@ fetch_libvirt() (
     download_libvirt "$new"
     logged libvirt-unpack dpkg-source --no-copy -x "$new"/libvirt_9.0.0-*.dsc "$new/source"
     rm -rf "$new/source/.pc"
-    logged libvirt-git git -C "$new/source" -c init.defaultBranch=main init
-    logged libvirt-git git -C "$new/source" add --all --force .
-    logged libvirt-git git -C "$new/source" commit -q -m "Debian 12's libvirt 9.0.0, as unpacked"
-    git -C "$new/source" tag pristine
+    make_repository "$new/source" "Debian 12's libvirt 9.0.0, as unpacked"
     mv "$new/source" "$build/libvirt-src"
     rm -rf "$new"
 )
@@ -196,11 +202,7 @@ fetch_qemu_branch() (
         apt-get source --download-only --only-source "qemu=$found"
     logged branch-unpack dpkg-source --no-copy --skip-patches -x "$new"/qemu_*.dsc "$new/source"
     rm -rf "$new/source/debian" "$new/source/.pc"
-    logged branch-git git -C "$new/source" -c init.defaultBranch=main init
-    git -C "$new/source" config gc.auto 0
-    logged branch-git git -C "$new/source" add --all --force .
-    logged branch-git git -C "$new/source" commit -q -m "QEMU $found, as unpacked"
-    git -C "$new/source" tag pristine
+    make_repository "$new/source" "QEMU $found, as unpacked"
     mv "$new/source" "$build/qemu-src-$1"
     rm -rf "$new"
 )

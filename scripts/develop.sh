@@ -6,9 +6,6 @@
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
-# Where Debian's packages have the firmware that a PC loads by default, and VNC's keymaps
-firmware='/usr/share/qemu /usr/share/seabios /usr/lib/ipxe/qemu'
-
 show_develop_help() {
     case $1 in
     build) cat <<'EOF'
@@ -153,11 +150,7 @@ unpack_qemu() {
         rm -rf "$new/debian" "$new/.pc"
     fi
     check_qemu_source "$new"
-    logged git-init git -C "$new" -c init.defaultBranch=main init
-    git -C "$new" config gc.auto 0
-    logged git-add git -C "$new" add --all --force .
-    logged git-commit git -C "$new" commit -q -m "QEMU $version, as unpacked"
-    git -C "$new" tag pristine
+    make_repository "$new" "QEMU $version, as unpacked"
     git -C "$new" tag applied
     echo "${qemu_source:-Debian}" >"$new/.git/vmi-origin"
     mv "$new" "$source"
@@ -200,25 +193,13 @@ link_files() {
 }
 
 configure_qemu() {
-    set -- "$source/configure" --python=/usr/bin/python3 --disable-download \
-        --target-list=i386-softmmu,x86_64-softmmu --with-devices-i386=vmi --with-devices-x86_64=vmi \
-        --with-pkgversion=qemu-vmi --disable-werror \
-        --disable-install-blobs --firmwarepath="$(echo "$firmware" | tr ' ' :)" \
-        --without-default-features --disable-docs --disable-tools --disable-guest-agent \
-        --enable-tcg --enable-plugins --enable-capstone --enable-kvm --enable-avx2 \
-        --enable-malloc-trim --enable-stack-protector --enable-fdt=system \
-        --enable-pixman --enable-sdl --enable-vnc --audio-drv-list=sdl --enable-slirp \
+    set -- "$source" "$build/qemu" --target-list=i386-softmmu,x86_64-softmmu --with-devices-x86_64=vmi \
+        --with-pkgversion=qemu-vmi --enable-plugins --enable-capstone --enable-kvm --enable-avx2 \
+        --enable-malloc-trim --enable-stack-protector --enable-sdl --enable-vnc --audio-drv-list=sdl --enable-slirp \
         --enable-vmdk --enable-vdi --enable-vpc --enable-vhdx --enable-vvfat
-    [ "$*" != "$(cat "$build/qemu/vmi-configure" 2>/dev/null)" ] || return 0
+    ! "$top/scripts/configure-qemu" --is-done "$@" || return 0
     stage 'Configuring QEMU'
-    mkdir -p "$build/qemu"
-    logged configure env -C "$build/qemu" "$@"
-    # A QEMU that runs where it was built looks for each absolute path below qemu-bundle
-    for dir in $firmware; do
-        mkdir -p "$build/qemu/qemu-bundle${dir%/*}"
-        ln -sfn "$dir" "$build/qemu/qemu-bundle$dir"
-    done
-    echo "$*" >"$build/qemu/vmi-configure"
+    logged configure "$top/scripts/configure-qemu" "$@"
 }
 
 compile() {

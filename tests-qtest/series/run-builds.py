@@ -22,16 +22,11 @@ import sys
 from vmitest.tap import Tap
 
 CONFIGURE = [
-    '--python=/usr/bin/python3', '--disable-download', '--target-list=i386-softmmu,x86_64-linux-user',
-    '--with-devices-i386=vmi', '--disable-install-blobs', '--without-default-features', '--disable-docs',
-    '--disable-tools', '--disable-guest-agent', '--enable-tcg', '--enable-kvm', '--enable-fdt=system',
-    '--enable-pixman', '--enable-werror',
+    '--target-list=i386-softmmu,x86_64-linux-user', '--enable-kvm', '--enable-werror',
     # Three of four objects are compiled more than once. "./vmi build" compiles the last state as users do.
     '-Doptimization=0', '--disable-debug-info',
 ]
 BINARIES = ['qemu-system-i386', 'qemu-x86_64']
-# Where Debian's packages have the firmware that a PC loads by default
-FIRMWARE = ['/usr/share/qemu', '/usr/share/seabios', '/usr/lib/ipxe/qemu']
 SUBJECT = re.compile(r'^Subject: (.*(?:\n .*)*)', re.MULTILINE)
 # What says why a build failed, rather than that it did
 REASON = re.compile(r'.*(\b[Ee]rror\b|ERROR|undefined reference|warning: ).*')
@@ -76,15 +71,11 @@ class Builder:
         subprocess.run([*GIT, 'clone', '--quiet', '--shared', '--no-checkout', self.source, self.tree], check=True)
         subprocess.run([*GIT, 'checkout', '--quiet', '--detach', 'pristine'], cwd=self.tree, check=True)
         shutil.copy(self.top / 'scripts/devices.mak', self.tree / 'configs/devices/i386-softmmu/vmi.mak')
-        for place in FIRMWARE:
-            link = self.build / f'qemu-bundle{place}'
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(place)
 
     def configure(self):
         compiler = ['--cc=ccache gcc'] if shutil.which('ccache') else []
-        return self.logged('configure', self.tree / 'configure', *CONFIGURE, *compiler,
-                           '--firmwarepath=' + ':'.join(FIRMWARE), cwd=self.build)
+        return self.logged('configure', self.top / 'scripts/configure-qemu', self.tree, self.build, *CONFIGURE,
+                           *compiler)
 
     def configure_once(self):
         """Debian's source cannot be configured before the first patch"""
