@@ -86,14 +86,16 @@ static void vmi_deliver(VMIVCPU *vcpu, uint32_t flags, const VMILVTT *lvtt)
 }
 
 /*
- * Set the host timer.  While time is stolen, an alarm on available time
- * comes later than this; the callback then sets it again.
+ * Set the host timer.  The vCPU's lock is held.
  *
- * So a timer that fires too early does no harm.  A guest sets its alarm for
- * later, or cancels it, whenever it idles, and to set the timer wakes the main
- * loop: it stays as it is then.  What it is set for is kept beside it, as the
- * main loop takes the timer off its list without the vCPU's lock: the callback,
- * which takes it, is still to come then.
+ * The host timer may fire early, for example because time was stolen from the
+ * vCPU and the alarm is on available time; the callback then re-arms it.  So
+ * when an alarm moves to a later time or is cancelled, as it is whenever a
+ * guest idles, leave the timer alone: touching it would wake the main loop.
+ *
+ * timer_ns caches when the timer fires, because timer_pending() would race
+ * with the main loop, which dequeues the timer before the callback takes our
+ * lock.
  */
 static void vmi_alarm_schedule(VMIAlarm *alarm, uint64_t now_cycles,
                                int64_t min_ns)

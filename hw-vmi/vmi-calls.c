@@ -87,9 +87,13 @@ static bool vmi_may_report(VMIPCIState *vmi)
 }
 
 /*
- * A flood formats few messages: the event needs the BQL, so it comes later, and
- * tells how many errors there were by then.  qatomic_inc is a full barrier, so
- * an event that is still to come, as seen here, counts this error.
+ * A guest can make errors as fast as it can make calls, so few of them format a
+ * message: those that are logged, and those that find no event waiting.
+ *
+ * The event is sent by a bottom half, because sending needs the BQL, and
+ * contains the number of errors until then.  qatomic_inc is a full barrier:
+ * if error_message shows that an event is waiting, then the bottom half, which
+ * clears it before it reads the number, reads one that includes this error.
  */
 static void G_GNUC_PRINTF(2, 0)
 vmi_guest_error_va(VMIPCIState *vmi, const char *fmt, va_list ap)

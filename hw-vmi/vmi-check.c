@@ -89,9 +89,12 @@ static bool vmi_check_walk(CPUX86State *env, bool user, vaddr page,
 }
 
 /*
- * Whether another CPU has changed an entry since SetCR3 replayed what they had
- * told: the next SetCR3 will replay that.  The other CPU may stand between its
- * store and its notice, on a busy host for a while.
+ * Whether another CPU has changed an entry since this CPU's last SetCR3.  Then
+ * a mismatch is no fault: the change is not visible here before the next
+ * SetCR3, which replays the notices that other CPUs have left.
+ *
+ * The other CPU may have made its store, and not left its notice yet; on a
+ * busy host that may take a while, so wait for it.
  */
 static bool vmi_check_changed_since(VMIVCPU *vcpu)
 {

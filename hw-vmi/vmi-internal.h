@@ -60,8 +60,9 @@ typedef struct VMILVTT {
 #define VMI_LATENESS_BUCKETS 36
 
 /*
- * What is counted, since QEMU started.  (o): the vCPU's own thread counts, by
- * vmi_count(), and any thread reads.
+ * What is counted, since QEMU started.  Two kinds of fields by who writes:
+ *   (o) only the vCPU's own thread, by vmi_count(); any thread may read
+ *   (B) any thread that holds the BQL
  */
 typedef struct VMIStats {
     uint64_t calls[VMI_MAX_CALLS];  /* (o) carried out by the host */

@@ -86,10 +86,14 @@ static bool vmi_is_cs_eflags(uint32_t cs, uint32_t eflags)
 /*
  * IRET: [return address] EIP CS EFLAGS [ESP SS [ES DS FS GS]].
  *
- * The relocation type says CALL, so there is a return address on top of the
- * frame, behind the call.  The specification has guests jump here as well;
- * then there is none.  What is interrupted may stand behind an indirect call,
- * too, so then the frame decides.
+ * The relocation type says CALL, so the call has pushed a return address on
+ * top of the frame.  The specification lets guests jump here as well; then
+ * there is no return address, and the first word is the frame's EIP.
+ *
+ * To tell the two apart, look at the code in front of the address that the
+ * first word is.  A direct call to this stub decides.  An indirect call does
+ * not: the interrupted code, at the frame's EIP, may follow one by chance.  In
+ * that case look at the frame: the first word is EIP if CS and EFLAGS follow.
  *
  * Linux finds its handler for a fault in IRET by the address of the
  * instruction, its call site, and expects ESP at the frame.  So that is the

@@ -30,7 +30,10 @@ bool vmi_kvm_port_call(VMIPCIState *vmi, CPUState *cs)
     VMICall call;
     uint32_t nr;
 
-    /* Guests of the guest are told from it by the whole state only. */
+    /*
+     * If this CPU can run guests of its own, with SVM or VMX, the call may
+     * come from one of those.  Only the CPU's whole state shows which it is.
+     */
     if (!vmi->active || cs->vcpu_dirty || cpu_has_svm(env) ||
         cpu_has_vmx(env) || kvm_vcpu_ioctl(cs, KVM_GET_REGS, &regs) < 0) {
         return false;

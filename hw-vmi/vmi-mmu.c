@@ -91,61 +91,72 @@ static bool vmi_mmu_loss(CPUX86State *env, uint64_t old, uint64_t new)
              (env->cr[4] & (CR4_SMEP_MASK | CR4_SMAP_MASK))));
 }
 
-/* SetPxE: EAX entry, EDX -> entry, ECX flags */
-void vmi_call_set_pxe(VMICall *call)
+/* The store of SetPxE or SetPxELong; returns the entry that was there. */
+static inline QEMU_ALWAYS_INLINE uint64_t
+vmi_mmu_exchange(CPUX86State *env, uint32_t addr, void *host, unsigned size,
+                 uint64_t new, uintptr_t ra)
 {
-    CPUX86State *env = &call->cpu->env;
-    uint32_t addr = call->arg[1];
-    uint32_t new = call->arg[0], old;
-    hwaddr phys;
-    uint32_t *host;
+    uint64_t old;
 
-    if (unlikely(!QEMU_IS_ALIGNED(addr, 4))) {
-        cpu_stl_data_ra(env, addr, new, call->ra);
-        tlb_flush(CPU(call->cpu));      /* no entry lies there */
-        return;
-    }
-    host = vmi_mmu_entry(call, addr, 4, &phys);
-    if (likely(host)) {
-        old = le32_to_cpu(qatomic_read(host));
-        qatomic_set(host, cpu_to_le32(new));
+    if (size == 4) {
+        if (likely(host)) {
+            old = le32_to_cpu(qatomic_read((uint32_t *)host));
+            qatomic_set((uint32_t *)host, cpu_to_le32(new));
+        } else {
+            old = cpu_ldl_data_ra(env, addr, ra);
+            cpu_stl_data_ra(env, addr, new, ra);
+        }
     } else {
-        old = cpu_ldl_data_ra(env, addr, call->ra);
-        cpu_stl_data_ra(env, addr, new, call->ra);
+        if (likely(host)) {
+            old = le64_to_cpu(qatomic_read((uint64_t *)host));
+            qatomic_set((uint64_t *)host, cpu_to_le64(new));
+        } else {
+            old = cpu_ldq_data_ra(env, addr, ra);
+            cpu_stq_data_ra(env, addr, new, ra);
+        }
     }
-    if (vmi_mmu_loss(env, old, new)) {
-        vmi_mmu_changed(call, phys, call->arg[2]);
-    }
+    return old;
 }
 
 /*
- * SetPxELong: EDX:EAX entry, ECX -> entry, then flags.  One store, so that
- * no other processor sees half an entry.
+ * Set an entry of @size bytes.  One store, so that no other processor sees
+ * half an entry.
  */
-void vmi_call_set_pxe_long(VMICall *call)
+static inline QEMU_ALWAYS_INLINE void
+vmi_mmu_set(VMICall *call, uint32_t addr, unsigned size, uint64_t new,
+            uint32_t flags)
 {
     CPUX86State *env = &call->cpu->env;
-    uint32_t addr = call->arg[2];
-    uint64_t new = call->arg[0] | (uint64_t)call->arg[1] << 32, old;
     hwaddr phys;
-    uint64_t *host;
+    void *host;
 
-    if (unlikely(!QEMU_IS_ALIGNED(addr, 8))) {
-        cpu_stq_data_ra(env, addr, new, call->ra);
+    if (unlikely(!QEMU_IS_ALIGNED(addr, size))) {
+        if (size == 4) {
+            cpu_stl_data_ra(env, addr, new, call->ra);
+        } else {
+            cpu_stq_data_ra(env, addr, new, call->ra);
+        }
         tlb_flush(CPU(call->cpu));      /* no entry lies there */
         return;
     }
-    host = vmi_mmu_entry(call, addr, 8, &phys);
-    if (likely(host)) {
-        old = le64_to_cpu(qatomic_read(host));
-        qatomic_set(host, cpu_to_le64(new));
-    } else {
-        old = cpu_ldq_data_ra(env, addr, call->ra);
-        cpu_stq_data_ra(env, addr, new, call->ra);
+    host = vmi_mmu_entry(call, addr, size, &phys);
+    if (vmi_mmu_loss(env, vmi_mmu_exchange(env, addr, host, size, new,
+                                           call->ra), new)) {
+        vmi_mmu_changed(call, phys, flags);
     }
-    if (vmi_mmu_loss(env, old, new)) {
-        vmi_mmu_changed(call, phys, call->arg[3]);
-    }
+}
+
+/* SetPxE: EAX entry, EDX -> entry, ECX flags */
+void vmi_call_set_pxe(VMICall *call)
+{
+    vmi_mmu_set(call, call->arg[1], 4, call->arg[0], call->arg[2]);
+}
+
+/* SetPxELong: EDX:EAX entry, ECX -> entry, then flags */
+void vmi_call_set_pxe_long(VMICall *call)
+{
+    vmi_mmu_set(call, call->arg[2], 8,
+                call->arg[0] | (uint64_t)call->arg[1] << 32, call->arg[3]);
 }
 
 /*

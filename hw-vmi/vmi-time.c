@@ -69,8 +69,9 @@ static uint64_t vmi_run_delay(VMIVCPU *vcpu)
 }
 
 /*
- * Bring stolen time up to date: by no more than has passed since the last
- * sample, nor than available time that was already reported allows.
+ * Bring stolen time up to date.  Two bounds: it does not grow by more than the
+ * time since the last sample; and available time, which is what remains of
+ * real time, must not become less than a value that the guest has read.
  */
 static void vmi_sample_stolen(VMIVCPU *vcpu, int64_t now, uint64_t real)
 {

@@ -170,8 +170,9 @@ update_kernel_stack:
  * IRET.  A fault has to have EIP at the guest's call, where the exception
  * table of Linux has it, and a user program can bring one about.  So what the
  * instruction would check is checked ahead, and the exception raised from
- * here, as if at the call; but for a conforming segment of a ring above that of
- * its selector, which takes a selector of ring 1 or 2.
+ * here, as if at the call.  One check is left to the instruction: that the DPL
+ * of a conforming code segment is not above the RPL of its selector.  It can
+ * fail only for a selector of ring 1 or 2, which no client uses.
  *
  * Frames for the kernel's own code, and for the selectors of Linux' user mode,
  * are not checked: they never fault.  A frame with NT is, for NT may be set now
