@@ -201,6 +201,16 @@ struct VMIPCIState {
 };
 
 /**
+ * vmi_of: the device that is this virtual hypervisor
+ *
+ * Without a cast that checks the type: it is called for each call of a guest.
+ */
+static inline VMIPCIState *vmi_of(X86VirtualHypervisor *vhyp)
+{
+    return (VMIPCIState *)vhyp;
+}
+
+/**
  * VMICall: one host call, on the stack of the thread that makes it
  * @arg: EAX, EDX, ECX, EBX, ESI of the guest
  * @result: EDX:EAX of the guest; all host calls may clobber both

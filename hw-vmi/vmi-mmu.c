@@ -48,7 +48,8 @@
 #define VMI_MMU_SPACES      8
 #define VMI_MMU_MAX_BYTES   (48 * MiB)
 
-static void vmi_mmu_changed(VMICall *call, hwaddr table, uint32_t flags)
+/* An entry of the page table @table has changed so that TLBs may be stale. */
+static void vmi_mmu_note_loss(VMICall *call, hwaddr table, uint32_t flags)
 {
     vaddr page = flags & VMI_PAGE_CURRENT_AS ? flags & TARGET_PAGE_MASK
                                              : TLB_SPACES_ANY_PAGE;
@@ -77,7 +78,7 @@ static void *vmi_mmu_entry(VMICall *call, uint32_t addr, unsigned size,
     return flags ? NULL : host;
 }
 
-static bool vmi_mmu_loss(CPUX86State *env, uint64_t old, uint64_t new)
+static bool vmi_mmu_is_loss(CPUX86State *env, uint64_t old, uint64_t new)
 {
     const uint64_t rights = PG_RW_MASK | PG_USER_MASK;
     const uint64_t kept = PG_ACCESSED_MASK | PG_DIRTY_MASK;
@@ -127,6 +128,7 @@ vmi_mmu_set(VMICall *call, uint32_t addr, unsigned size, uint64_t new,
             uint32_t flags)
 {
     CPUX86State *env = &call->cpu->env;
+    uint64_t old;
     hwaddr phys;
     void *host;
 
@@ -140,9 +142,9 @@ vmi_mmu_set(VMICall *call, uint32_t addr, unsigned size, uint64_t new,
         return;
     }
     host = vmi_mmu_entry(call, addr, size, &phys);
-    if (vmi_mmu_loss(env, vmi_mmu_exchange(env, addr, host, size, new,
-                                           call->ra), new)) {
-        vmi_mmu_changed(call, phys, flags);
+    old = vmi_mmu_exchange(env, addr, host, size, new, call->ra);
+    if (vmi_mmu_is_loss(env, old, new)) {
+        vmi_mmu_note_loss(call, phys, flags);
     }
 }
 
@@ -180,8 +182,8 @@ void vmi_call_update_pxe(VMICall *call)
         tlb_spaces_drop(CPU(call->cpu));
         return;
     }
-    vmi_mmu_changed(call, full->phys_addr | (addr & ~TARGET_PAGE_MASK),
-                    call->arg[1]);
+    vmi_mmu_note_loss(call, full->phys_addr | (addr & ~TARGET_PAGE_MASK),
+                      call->arg[1]);
 }
 
 /*

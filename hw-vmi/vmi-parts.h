@@ -9,7 +9,7 @@
 
 #include "vmi-internal.h"
 
-/* vmi-stats.c */
+/* vmi-monitor.c */
 
 /**
  * vmi_stats_init: offer the device's numbers to the monitor; BQL held
@@ -194,7 +194,7 @@ void vmi_vcpu_forget(VMIVCPU *vcpu);
  */
 void vmi_flush_code(void);
 
-/* vmi-state.c */
+/* vmi-vmstate.c */
 extern const VMStateDescription vmstate_vmi_pci;
 
 #endif /* HW_VMI_PARTS_H */

@@ -61,7 +61,7 @@ void vmi_call_set_ap_state(VMICall *call)
 
 X86StartupResult vmi_startup(X86VirtualHypervisor *vhyp, X86CPU *cpu)
 {
-    VMIPCIState *vmi = VMI_PCI(vhyp);
+    VMIPCIState *vmi = vmi_of(vhyp);
     VMIVCPU *vcpu = &vmi->vcpu[CPU(cpu)->cpu_index];
     bool ok;
 

@@ -11,7 +11,7 @@
 
 bool vmi_hypercall_is_simple(X86VirtualHypervisor *vhyp, uint8_t nr)
 {
-    VMIPCIState *vmi = (VMIPCIState *)vhyp;
+    VMIPCIState *vmi = vmi_of(vhyp);
 
     return nr < VMI_MAX_CALLS && vmi->host[nr] == VMI_HOST_SIMPLE;
 }
@@ -19,7 +19,7 @@ bool vmi_hypercall_is_simple(X86VirtualHypervisor *vhyp, uint8_t nr)
 X86HypercallResult vmi_hypercall(X86VirtualHypervisor *vhyp, X86CPU *cpu,
                                  uint8_t nr, bool in_place, uintptr_t ra)
 {
-    VMIPCIState *vmi = (VMIPCIState *)vhyp; /* no cast check: a hot path */
+    VMIPCIState *vmi = vmi_of(vhyp);
     CPUX86State *env = &cpu->env;
     VMICall call = vmi_call_begin(vmi, cpu, nr, ra);
 
@@ -58,7 +58,7 @@ X86HypercallResult vmi_hypercall_indirect(X86VirtualHypervisor *vhyp,
                                           X86CPU *cpu, uint32_t target,
                                           uintptr_t ra)
 {
-    VMIPCIState *vmi = (VMIPCIState *)vhyp;
+    VMIPCIState *vmi = vmi_of(vhyp);
     uint32_t offset = target - qatomic_read(&vmi->rom_linear) -
                       VMI_ROM_VMCALL_SLOTS;
     uint32_t nr = offset / VMI_ROM_SLOT_SIZE;
@@ -90,7 +90,7 @@ X86InlineCall vmi_inline_call(X86VirtualHypervisor *vhyp, uint32_t target,
         [VMI_PLACE_GET_IF] = X86_INLINE_GET_IF,
         [VMI_PLACE_SET_IF] = X86_INLINE_SET_IF,
     };
-    VMIPCIState *vmi = (VMIPCIState *)vhyp;
+    VMIPCIState *vmi = vmi_of(vhyp);
     uint32_t offset = target - qatomic_read(&vmi->rom_linear);
     VMIService service;
 
@@ -117,7 +117,7 @@ X86InlineCall vmi_inline_call(X86VirtualHypervisor *vhyp, uint32_t target,
 
 uint32_t vmi_hypercall_range(X86VirtualHypervisor *vhyp, uint32_t *size)
 {
-    VMIPCIState *vmi = (VMIPCIState *)vhyp;
+    VMIPCIState *vmi = vmi_of(vhyp);
 
     *size = vmi_calls_in_place(vmi) ? VMI_ROM_SLOTS * VMI_ROM_SLOT_SIZE : 0;
     return qatomic_read(&vmi->rom_linear) + VMI_ROM_VMCALL_SLOTS;
