@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 
-from image import read_ppm, read_xwd
+from image import colours as colours_of, find, part, read_xwd
+from PIL import Image
 from vmitest.machine import QMP, MachineError, wait_for
 from vmitest.tap import Tap
 
@@ -73,10 +74,11 @@ def draw(picture, cells):
     shapes, colours = {}, {}
     for number, (character, attribute) in enumerate(cells):
         y, x = divmod(number, COLUMNS)
-        cell = picture.part(x * CELL_WIDTH, y * CELL_HEIGHT, CELL_WIDTH, CELL_HEIGHT)
-        background = cell.rows[-1][-3:]
-        seen = cell.colours()
-        shape = tuple(tuple(row[at:at + 3] != background for at in range(0, len(row), 3)) for row in cell.rows)
+        cell = part(picture, x * CELL_WIDTH, y * CELL_HEIGHT, CELL_WIDTH, CELL_HEIGHT)
+        pixels = list(cell.getdata())
+        background = pixels[-1]
+        seen = colours_of(cell)
+        shape = tuple(pixel != background for pixel in pixels)
         shapes.setdefault(character, set()).add(shape)
         colours.setdefault(attribute, set()).update((background, colour) for colour in seen - {background})
     return shapes, colours
@@ -86,7 +88,7 @@ def check_picture(tap, picture, cells):
     shapes, colours = draw(picture, cells)
     # The cursor is in a space
     letters = {character: found for character, found in shapes.items() if character not in ' \0'}
-    blank = tuple((False,) * CELL_WIDTH for _ in range(CELL_HEIGHT))
+    blank = (False,) * (CELL_WIDTH * CELL_HEIGHT)
     tap.fact(all(len(found) == 1 for found in letters.values()), 'each character has one shape',
              f'{len(letters)} characters')
     drawn = {shape for found in letters.values() for shape in found}
@@ -124,17 +126,17 @@ def check(tap, vmi, directory, picture_file):
             def shown():
                 """QEMU's picture and where it is on the X server: it is drawn there a little later"""
                 qmp.command('screendump', filename=str(directory / 'dump'))
-                dump, screen = read_ppm(directory / 'dump'), server.picture()
+                dump, screen = Image.open(directory / 'dump').convert('RGB'), server.picture()
                 # The cursor may blink in between
-                place = screen.find(dump, CELL_WIDTH * CELL_HEIGHT)
-                return place and (screen.part(*place, dump.width, dump.height), place)
+                place = find(screen, dump, CELL_WIDTH * CELL_HEIGHT)
+                return place and (part(screen, *place, dump.width, dump.height), place)
 
             picture, place = wait_for("picture of the guest's screen on the X server", shown)
             tap.fact((picture.width, picture.height) == (COLUMNS * CELL_WIDTH, ROWS * CELL_HEIGHT),
                      'a window has what the guest shows', f'{picture.width}x{picture.height} at {place}')
             check_picture(tap, picture, cells)
             if picture_file:
-                picture.write_png(pathlib.Path(picture_file))
+                picture.save(picture_file)
             qmp.command('quit')
             tap.fact(process.wait(60) == 0, 'vmi run ends well when the window is closed')
         finally:

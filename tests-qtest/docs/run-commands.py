@@ -14,15 +14,15 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
 import pathlib
-import pty
 import random
-import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+
+import pexpect
 
 from vmitest.commands import commands, missing_output, unmarked
 from vmitest.tap import Tap
@@ -81,33 +81,26 @@ def copy(directory, top):
 
 def run(command, directory):
     """Return the exit status, which is None if it takes too long, and the output"""
-    child, terminal = pty.fork()
-    if not child:
-        os.chdir(directory)
-        os.environ['PATH'] = f'{directory}/build/bin:{os.environ["PATH"]}'
-        os.execvp('bash', ['bash', '-c', command.text])
+    shell = pexpect.spawn('bash', ['-c', command.text], cwd=str(directory), encoding='utf-8', codec_errors='replace',
+                          env={**os.environ, 'PATH': f'{directory}/build/bin:{os.environ["PATH"]}'})
     end = time.monotonic() + PATIENCE
     output, told = '', False
-    status = None
-    while select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
+    while time.monotonic() < end:
         try:
-            more = os.read(terminal, 65536)
-        except OSError:
-            more = b''
-        if not more:
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            output += shell.read_nonblocking(65536, max(0, end - time.monotonic())).replace('\r', '')
+        except pexpect.EOF:
+            shell.close()
+            return shell.exitstatus, output
+        except pexpect.TIMEOUT:
             break
-        output += more.decode(errors='replace').replace('\r', '')
         if not told and TERMINATED in command.output and missing_output(command, output) in (TERMINATED, None):
             # Something must have come from the guest
             told = 'kernel on vmi' in output
             if told:
-                os.write(terminal, b'\x01x')
-    if status is None:
-        os.killpg(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    os.close(terminal)
-    return status, output
+                shell.send('\x01x')
+    os.killpg(shell.pid, signal.SIGKILL)
+    shell.close(force=True)
+    return None, output
 
 
 def main():

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 #
 # Have a guest saved under one accelerator and loaded under the other. One that
 # uses VMI is refused, and goes on where it came from; one that does not use it

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 #
 # Debug the guest program "debug" by gdb's remote protocol: breakpoints at
 # patched call sites, behind them and in the ROM, and single-stepping through

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 #
 # Run the guest program "faults" while its host is busy, sleeps, sets its clock,
 # has no room on its disk, and loses who it talks to.  See guest/faults.c.

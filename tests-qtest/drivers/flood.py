@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 #
 # Run the flood program, and look at QEMU from outside meanwhile: the monitor
 # answers, the process does not grow, and log, events and alarms stay few. A

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 #
 # Feed the fuzz program inputs for a while, in QEMU as users have it.
 #

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 #
 # Write the option ROM of a network card that does nothing, and leaves little
 # room for others: 74 KiB.

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 #
 # Run the guest program "migrate" and move it from one QEMU to another, or
 # have it saved and loaded, in each of its rounds. See guest/migrate.

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 #
 # Record a guest program, replay it, and go back and forth in it by gdb.
 #

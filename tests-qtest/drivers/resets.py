@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 #
 # Run the guest program "resets": reset the machine when it waits for that, at
 # a random moment, and compare what its boots see. See guest/resets.c.

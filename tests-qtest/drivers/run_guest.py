@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 #
 # Run a guest program in QEMU and pass on its TAP lines.
 #

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 #
 # Move a real kernel under load from one QEMU to another, again and again, or
 # let it run for a long time: is its clock right, and does QEMU's memory grow?

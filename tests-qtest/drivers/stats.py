@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 #
 # Run the guest program "stats", and compare what it does with what QEMU's
 # monitor says of it. See guest/stats.c.

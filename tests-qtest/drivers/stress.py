@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 #
 # Run the guest program "stress", and meanwhile do to its QEMU what has to drop
 # or mend the TLBs that are kept: migrate it, which logs dirty pages; set
