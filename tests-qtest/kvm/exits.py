@@ -2,6 +2,9 @@
 
 The guest program "exits" stops the machine before and after a number of calls of one kind.
 
+QMP is read by hand here, and not by qemu.qmp, because it may come over a serial line of the nested machine, which
+connects again and begins with noise.
+
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 

@@ -10,17 +10,17 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import base64
 import copy
 import io
-import json
 import pathlib
 import py_compile
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
+
+from vmitest.machine import QMP, MachineError
 
 MODULES = ['kvm-amd']
 CLOCK_SOURCE = '/sys/devices/system/clocksource/clocksource0/current_clocksource'
@@ -127,22 +127,14 @@ def ask(path, questions):
     """What a machine's monitor answers to human commands"""
     answers = ''
     try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(10)
-            connection.connect(str(path))
-            with connection.makefile('rw') as stream:
-                stream.write('{"execute": "qmp_capabilities"}')
-                for question in questions:
-                    answers += f'(qemu) {question}\n'
-                    json.dump({'execute': 'human-monitor-command', 'id': question,
-                               'arguments': {'command-line': question}}, stream)
-                    stream.flush()
-                    answer = {}
-                    while answer.get('id') != question:
-                        answer = json.loads(stream.readline())
-                    answers += re.sub(r'(FPR|YMM|XMM).*\n', '', answer.get('return', str(answer)).replace('\r', ''))
-                    time.sleep(1)
-    except (OSError, ValueError) as error:
+        qmp = QMP(path)
+        qmp.monitor.settimeout(10)
+        for question in questions:
+            answers += f'(qemu) {question}\n'
+            answers += re.sub(r'(FPR|YMM|XMM).*\n', '', qmp.hmp(question).replace('\r', ''))
+            time.sleep(1)
+        qmp.close()
+    except (MachineError, *QMP.ERRORS) as error:
         answers += f'no answer: {error!r}\n'
     return answers
 

@@ -8,6 +8,7 @@
 
 import argparse
 import importlib
+import os
 import pathlib
 import pkgutil
 import re
@@ -72,7 +73,8 @@ def guest_command(guest, qemu, program, monitor):
 def driver_command(guest, qemu, program):
     append = ['--append', f'kvm {guest.append}'] if guest.append else []
     accel = ['-accel', f'kvm,kernel-irqchip={guest.irqchip}'] if guest.irqchip != 'none' else []
-    return ['env', f'PYTHONPATH={TESTS}', str(pathlib.Path(sys.executable).resolve()), '-S', script(guest),
+    python_path = ':'.join(map(os.path.abspath, os.environ['PYTHONPATH'].split(':')))
+    return ['env', f'PYTHONPATH={python_path}', str(pathlib.Path(sys.executable).resolve()), '-S', script(guest),
             '--qemu', qemu, '--guest', program, *append, *guest.options, '--', *accel, *guest.qemu_args()]
 
 

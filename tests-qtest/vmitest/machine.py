@@ -3,13 +3,16 @@
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
-import json
+import asyncio
+import contextlib
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import time
+
+from qemu.qmp import ConnectError, QMPError
+from qemu.qmp.legacy import QEMUMonitorProtocol
 
 DEBUG_EXIT = ['-device', 'isa-debug-exit,iobase=0xf4,iosize=4']
 PATIENCE = 60                   # seconds, for anything that a guest does
@@ -32,38 +35,26 @@ def wait_for(what, condition, patience=PATIENCE):
 
 
 class QMP:
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(PATIENCE)
-        self.socket.connect(path)
-        self.file = self.socket.makefile('r')
-        self.file.readline()    # the greeting
-        self.events = []
-        self.command('qmp_capabilities')
+    """qemu.qmp's client, in words that drivers use"""
 
-    def read(self):
-        try:
-            line = self.file.readline()
-        except ConnectionError as error:
-            raise MachineError(f'QEMU has ended: {error}') from error
-        if not line:
-            raise MachineError('QEMU has closed its monitor')
-        return json.loads(line)
+    ERRORS = (QMPError, EOFError, OSError, asyncio.TimeoutError)
+
+    def __init__(self, path):
+        self.monitor = QEMUMonitorProtocol(path)
+        self.monitor.settimeout(PATIENCE)
+        self.monitor.connect()
+        self.events = []
 
     def try_command(self, name, **arguments):
         """Return QEMU's answer, which has "return" or "error" """
         arguments = {key.replace('_', '-'): value
                      for key, value in arguments.items()}
-        command = {'execute': name, 'arguments': arguments}
         try:
-            self.socket.sendall(json.dumps(command).encode())
-        except ConnectionError as error:
-            raise MachineError(f'QEMU has ended: {error}') from error
-        while True:
-            answer = self.read()
-            if 'event' not in answer:
-                return answer
-            self.events.append(answer)
+            answer = self.monitor.cmd_raw(name, arguments)
+            self.events += self.monitor.get_events()
+        except self.ERRORS as error:
+            raise MachineError(f'{name}: QEMU has ended: {error!r}') from error
+        return answer
 
     def command(self, name, **arguments):
         answer = self.try_command(name, **arguments)
@@ -74,6 +65,11 @@ class QMP:
     def hmp(self, line):
         return self.command('human-monitor-command',
                             **{'command-line': line})
+
+    def close(self):
+        """QEMU may have ended, which is no matter here"""
+        with contextlib.suppress(*self.ERRORS):
+            self.monitor.close()
 
 
 class Machine:
@@ -88,6 +84,7 @@ class Machine:
         self.errors = os.path.join(directory, f'stderr-{Machine.count}')
         self.command = [*command, '-qmp',
                         f'unix:{self.path},server=on,wait=off']
+        self.qmp = None
         with open(self.errors, 'wb') as errors:
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL,
@@ -111,7 +108,7 @@ class Machine:
             raise MachineError('QEMU ended at once')
         try:
             return QMP(self.path)
-        except (FileNotFoundError, ConnectionRefusedError):
+        except ConnectError:
             return None
 
     def error_text(self):
@@ -122,11 +119,14 @@ class Machine:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+        if self.qmp:
+            self.qmp.close()
 
     def quit(self):
         """End it by its monitor, as a user does"""
         self.qmp.command('quit')
         self.process.wait(PATIENCE)
+        self.qmp.close()
 
     def wait(self):
         """Wait for the guest to end QEMU; return the exit status"""
