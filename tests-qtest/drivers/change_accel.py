@@ -4,7 +4,7 @@
 # uses VMI is refused, and goes on where it came from; one that does not use it
 # yet goes on.
 #
-# usage: change-accel.py --qemu QEMU --guest FILE -- QEMU-ARGS
+# usage: drivers/change_accel.py --qemu QEMU --guest FILE -- QEMU-ARGS
 #
 # The guest is "migrate", with one round.
 #

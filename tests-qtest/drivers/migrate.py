@@ -89,7 +89,7 @@ class Driver(Mover):
                  f'the guest was moved {self.args.rounds} times, by '
                  + ', '.join(used), f'{moves}')
         for way, reason in self.skipped.items():
-            tap.point(True, f'- migration by {way} # SKIP {reason}')
+            tap.skip(f'migration by {way}', reason)
         judge_end(tap, self.machine, self.console)
 
 

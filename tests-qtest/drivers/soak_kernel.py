@@ -143,7 +143,7 @@ class Soak(Mover):
             self.run_on()
             print(f'# {moves}: {way}, guest at {self.last:.1f} s', flush=True)
         for way, reason in self.skipped.items():
-            tap.point(True, f'- migration by {way} # SKIP {reason}')
+            tap.skip(f'migration by {way}', reason)
 
     def ask(self):
         """Where is it?"""

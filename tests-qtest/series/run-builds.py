@@ -110,7 +110,7 @@ class Builder:
         """Not a word about documents of ours; what other versions of Sphinx say about QEMU's is not our affair"""
         if subprocess.run(['/usr/bin/python3', '-c', 'import sphinx, sphinx_rtd_theme'], capture_output=True,
                           check=False).returncode:
-            self.tap.point(True, "- QEMU's manual # SKIP no python3-sphinx-rtd-theme here")
+            self.tap.skip("QEMU's manual", 'no python3-sphinx-rtd-theme here')
             return
         failed = self.logged('manual', '/usr/bin/python3', '-m', 'sphinx', '-q', '-j', 'auto', '-b', 'html',
                              '-d', self.build / 'doctrees', self.tree / 'docs', self.build / 'manual',

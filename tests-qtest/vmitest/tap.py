@@ -1,5 +1,8 @@
 # TAP: what a guest program prints, and what its driver says.
 #
+# By hand, because what Debian has, pycotap, writes the results of unittest's
+# test cases; most facts here are a guest's, known only when it prints them.
+#
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 import re
@@ -21,6 +24,12 @@ class Tap:
 
     def fact(self, ok, text, seen=''):
         self.point(ok, f'- {text}' + (f' # {seen}' if seen else ''))
+
+    def skip(self, text, why):
+        self.point(True, f'- {text} # SKIP {why}')
+
+    def comment(self, lines):
+        print(''.join(f'# {line}\n' for line in lines), end='')
 
     def end(self):
         print(f'1..{self.points}')
