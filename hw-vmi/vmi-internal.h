@@ -162,7 +162,7 @@ struct VMIPCIState {
     VMChangeStateEntry *vm_state_change;
     ISADevice *pit;             /* (c) NULL if KVM has it, or there is none */
 
-    /* Properties: (c), but for the first two, which migration sets: (B) */
+    /* Properties: (c), except the first two, which migration sets: (B) */
     uint64_t cycle_frequency;   /* Hz */
     uint32_t virtual_top;
     bool cycle_frequency_set;
@@ -330,7 +330,7 @@ static inline void vmi_count(uint64_t *counter)
 
 /**
  * vmi_dispatch: carry out a host call
- * @call: filled in but for the result
+ * @call: filled in except for the result
  *
  * A number that is not served by the host has no effect, is reported as a
  * guest error and returns -1.

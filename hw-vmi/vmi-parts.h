@@ -78,7 +78,7 @@ int64_t vmi_cycles_to_ns(VMIPCIState *vmi, uint64_t cycles);
  * vmi_cycles: read a cycle counter
  * @counter: VMI_CYCLES_*
  *
- * Any thread; takes the vCPU's lock but for the real counter.
+ * Any thread; takes the vCPU's lock except for the real counter.
  */
 uint64_t vmi_cycles(VMIVCPU *vcpu, unsigned counter);
 

@@ -154,8 +154,8 @@ static bool vmi_check_properties(VMIPCIState *vmi, Error **errp)
     if (vmi->cycle_frequency < VMI_MIN_CYCLE_FREQUENCY ||
         vmi->cycle_frequency > VMI_MAX_CYCLE_FREQUENCY) {
         error_setg(errp, "vmi-pci: cycle-frequency must be between %" PRIu64
-                   " and %" PRIu64 " Hz, for guests compute with it in 32 "
-                   "bits", (uint64_t)VMI_MIN_CYCLE_FREQUENCY,
+                   " and %" PRIu64 " Hz, because guests compute with it in "
+                   "32 bits", (uint64_t)VMI_MIN_CYCLE_FREQUENCY,
                    (uint64_t)VMI_MAX_CYCLE_FREQUENCY);
         return false;
     }

@@ -29,7 +29,7 @@ def rows(image):
 
 
 def find(image, other, tolerance):
-    """Where another image is in this one, but for some pixels: (x, y), or None"""
+    """Where another image is in this one, except for some pixels: (x, y), or None"""
     here, there = rows(image), rows(other)
     # A row that is not all of one colour
     mark = next((y for y, row in enumerate(there) if len(set(row)) > 3), 0)

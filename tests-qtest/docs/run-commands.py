@@ -60,7 +60,7 @@ def fill(directory, top, demo):
 
 
 def copy(directory, top):
-    """A copy of the sources that can be changed and built, but for QEMU: that is the one of the sources"""
+    """A copy of the sources that can be changed and built, except QEMU: that is the one of the sources"""
     shutil.copytree(top, directory, dirs_exist_ok=True, ignore=lambda at, _: {'build', '.git'} if at == str(top) else ())
     build = directory / 'build'
     build.mkdir()

@@ -29,7 +29,7 @@ def parse_args():
     parser.add_argument('--append', default='')
     parser.add_argument('--rounds', type=int, default=6)
     parser.add_argument('--ways', default='unix',
-                        help='separated by commas, taken by turns: '
+                        help='separated by commas, taken in turn: '
                         + ', '.join(Mover.WAYS))
     parser.add_argument('--rom', help='the ROM, of which the first QEMU '
                         'gets one that differs')

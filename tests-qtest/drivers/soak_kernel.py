@@ -35,7 +35,7 @@ def parse_args():
     parser.add_argument('--minutes', type=float, default=0,
                         help='let it run for so long before it is moved')
     parser.add_argument('--ways', default='unix',
-                        help='separated by commas, taken by turns: '
+                        help='separated by commas, taken in turn: '
                         + ', '.join(Mover.WAYS))
     parser.add_argument('--patience', type=float, default=60,
                         help='seconds to wait for a tick')

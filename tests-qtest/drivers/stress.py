@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 #
 # Run the guest program "stress", and meanwhile do to its QEMU what has to drop
-# or mend the TLBs that are kept: migrate it, which logs dirty pages; set
+# or fix the TLBs that are kept: migrate it, which logs dirty pages; set
 # breakpoints and watchpoints; have code translated anew; stop it.
 #
 # usage: drivers/stress.py --qemu QEMU --guest FILE [OPTIONS] -- QEMU-ARGS

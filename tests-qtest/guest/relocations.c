@@ -52,7 +52,7 @@ static void test_number(unsigned nr)
     }
 }
 
-/* What Linux relies on, see docs/specs/vmi.rst; 2 only where it has a JMP site */
+/* What Linux relies on, docs/specs/vmi.rst; 2 only where it has a JMP site */
 static void test_rules(void)
 {
     static const unsigned timer[] = {

@@ -80,7 +80,7 @@ static void make_calls(void)
     }
 }
 
-/* Two address spaces by turns; the second one is new the first time. */
+/* Two address spaces in turn; the second one is new the first time. */
 static void exchange_spaces(void)
 {
     uint32_t first = read_cr3();

@@ -42,7 +42,7 @@ mount -t devtmpfs none /dev
 exec >/dev/ttyS1
 stty raw -echo <&1
 while read -r name limit command; do
-    # Not straight to the serial line, for QEMU writes each byte alone
+    # Not straight to the serial line, because QEMU writes each byte alone
     timeout -s KILL $limit sh -c "$command" </dev/null >/tmp/output 2>&1
     status=$?
     echo "=== begin $name"
@@ -206,7 +206,7 @@ class Nested:
         with tempfile.NamedTemporaryFile() as compiled:
             for path in paths:
                 if path.endswith('.py'):
-                    # In place of the source, for it takes long to translate there
+                    # In place of the source, because it takes long to translate there
                     py_compile.compile(path, compiled.name, doraise=True)
                     self.archive.file(f'{path}c', pathlib.Path(compiled.name).read_bytes())
                 else:

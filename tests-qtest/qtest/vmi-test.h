@@ -101,7 +101,7 @@ static inline uint8_t vmi_sum(const uint8_t *p, size_t size)
     return sum;
 }
 
-/* The image that a guest should find: as built, but for virtual-top. */
+/* The image that a guest should find: as built, except for virtual-top. */
 static inline uint8_t *vmi_expected_rom(uint32_t virtual_top)
 {
     g_autofree char *path = vmi_rom_path();

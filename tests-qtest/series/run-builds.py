@@ -67,7 +67,7 @@ class Builder:
         self.build.mkdir(parents=True)
         subprocess.run([self.top / 'scripts/make-series', '--source', self.source, '--output', self.mails],
                        check=True, stdout=subprocess.DEVNULL)
-        # Not a work tree, for it lives long, and others may prune those of SOURCE
+        # Not a work tree, because it lives long, and others may prune those of SOURCE
         subprocess.run([*GIT, 'clone', '--quiet', '--shared', '--no-checkout', self.source, self.tree], check=True)
         subprocess.run([*GIT, 'checkout', '--quiet', '--detach', 'pristine'], cwd=self.tree, check=True)
         shutil.copy(self.top / 'scripts/devices.mak', self.tree / 'configs/devices/i386-softmmu/vmi.mak')

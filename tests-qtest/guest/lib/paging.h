@@ -49,7 +49,7 @@ uint64_t paging_get(uint32_t linear);
 /* Write an entry, natively; no flush. */
 void paging_put(uint32_t linear, uint64_t entry);
 
-/* Another top-level table: a copy of this one but for PLAY_BASE's tables */
+/* Another top-level table: a copy of this one except PLAY_BASE's tables */
 uint32_t paging_second_space(void);
 /* As paging_entry() and paging_put(), in the second address space */
 void *paging_second_entry(uint32_t linear);
