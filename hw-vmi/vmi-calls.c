@@ -74,15 +74,15 @@ static bool vmi_may_report(VMIPCIState *vmi)
 {
     int64_t now = get_clock();
 
-    QEMU_LOCK_GUARD(&vmi->error_lock);
-    if (now - vmi->error_start >= NANOSECONDS_PER_SECOND) {
-        vmi->error_start = now;
-        vmi->errors = 0;
+    QEMU_LOCK_GUARD(&vmi->errors.lock);
+    if (now - vmi->errors.start >= NANOSECONDS_PER_SECOND) {
+        vmi->errors.start = now;
+        vmi->errors.logged = 0;
     }
-    if (vmi->errors == VMI_ERRORS_PER_SECOND) {
+    if (vmi->errors.logged == VMI_ERRORS_PER_SECOND) {
         return false;
     }
-    vmi->errors++;
+    vmi->errors.logged++;
     return true;
 }
 
@@ -92,7 +92,7 @@ static bool vmi_may_report(VMIPCIState *vmi)
  *
  * The event is sent by a bottom half, because sending needs the BQL, and
  * contains the number of errors until then.  qatomic_inc is a full barrier:
- * if error_message shows that an event is waiting, then the bottom half, which
+ * if errors.message shows that an event is waiting, then the bottom half, which
  * clears it before it reads the number, reads one that includes this error.
  */
 static void G_GNUC_PRINTF(2, 0)
@@ -101,8 +101,8 @@ vmi_guest_error_va(VMIPCIState *vmi, const char *fmt, va_list ap)
     bool event, log;
     char *msg;
 
-    qatomic_inc(&vmi->guest_errors);
-    event = !qatomic_read(&vmi->error_message);
+    qatomic_inc(&vmi->errors.count);
+    event = !qatomic_read(&vmi->errors.message);
     log = qemu_loglevel_mask(LOG_GUEST_ERROR) && vmi_may_report(vmi);
     if (!event && !log) {
         return;
@@ -111,8 +111,8 @@ vmi_guest_error_va(VMIPCIState *vmi, const char *fmt, va_list ap)
     if (log) {
         qemu_log("vmi: %s\n", msg);
     }
-    g_free(qatomic_xchg(&vmi->error_message, msg));
-    qemu_bh_schedule(vmi->error_bh);
+    g_free(qatomic_xchg(&vmi->errors.message, msg));
+    qemu_bh_schedule(vmi->errors.bh);
 }
 
 void vmi_guest_error(VMIPCIState *vmi, const char *fmt, ...)

@@ -154,9 +154,6 @@ struct VMIPCIState {
 
     MemoryRegion port;          /* (c) */
     char *qom_path;             /* (c) */
-    QemuMutex error_lock;       /* a leaf; for the next two */
-    int64_t error_start;        /* of the current second, host ns */
-    unsigned errors;            /* reported in it */
     DeviceListener cpu_listener;
     Notifier machine_done;
     VMChangeStateEntry *vm_state_change;
@@ -185,16 +182,25 @@ struct VMIPCIState {
     int64_t active_since;       /* s since 1970, the host's clock, (B) */
 
     uint64_t handshakes;        /* that were accepted, (B) */
-    uint64_t guest_errors;      /* (a) */
-    char *error_message;        /* (a) of the last one, not sent yet, or NULL */
-    QEMUBH *error_bh;           /* (c) sends it */
 
-    /* KVM: the real counter, see vmi-kvm-time.c; (B) */
-    bool shared_time;           /* the guest computes it */
-    uint64_t kvm_cycles;        /* the counter when */
-    int64_t kvm_cycles_ns;      /* the virtual clock had this */
+    /* What a guest did wrong */
+    struct {
+        QemuMutex lock;         /* a leaf, for the next two */
+        int64_t start;          /* of the current second, host ns */
+        unsigned logged;        /* in it */
+        uint64_t count;         /* (a) */
+        char *message;          /* (a) of the last one, not sent yet, or NULL */
+        QEMUBH *bh;             /* (c) sends it */
+    } errors;
 
-    bool ap_starting;           /* (B) KVM: a vCPU waits for another one */
+    /* KVM: (B); the real counter, see vmi-kvm-time.c */
+    struct {
+        bool shared_time;       /* the guest computes it */
+        uint64_t cycles;        /* the counter when */
+        int64_t cycles_ns;      /* the virtual clock had this */
+        bool ap_starting;       /* a vCPU waits for another one */
+    } kvm;
+
     bool wallclock_updated;     /* (a) */
     bool debugged;              /* (a) a debugger has set breakpoints */
     uint32_t loaded_groups;     /* the source's, while state is loaded */

@@ -57,13 +57,13 @@ void vmi_kvm_start_ap(VMIVCPU *vcpu)
         return;
     }
     /* Two vCPUs that wait for each other would wait for good. */
-    if (vmi->ap_starting) {
+    if (vmi->kvm.ap_starting) {
         vmi_guest_error(vmi, "SetInitialAPState for CPU %d while another "
                         "processor starts", cs->cpu_index);
         vcpu->ap_staged = false;
         return;
     }
-    vmi->ap_starting = true;
+    vmi->kvm.ap_starting = true;
     run_on_cpu(cs, vmi_kvm_ap_work, RUN_ON_CPU_HOST_PTR(vcpu));
-    vmi->ap_starting = false;
+    vmi->kvm.ap_starting = false;
 }

@@ -159,20 +159,20 @@ uint64_t vmi_kvm_real_cycles(VMIPCIState *vmi, int64_t now)
     VMIShared shared = { };
     uint64_t tsc;
 
-    if (vmi->shared_time && current_cpu) {
+    if (vmi->kvm.shared_time && current_cpu) {
         shared = vmi_shared_get(vmi);
     }
     if (shared.mr) {
         if (vmi_kvm_read_tsc(current_cpu, &tsc)) {
-            vmi->kvm_cycles = vmi_shared_cycles(shared.data, tsc);
+            vmi->kvm.cycles = vmi_shared_cycles(shared.data, tsc);
             /* Not before the TSC was read, or alarms would be early. */
             now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
-            vmi->kvm_cycles_ns = now;
+            vmi->kvm.cycles_ns = now;
         }
         vmi_shared_put(&shared);
     }
-    return vmi->kvm_cycles +
-           vmi_ns_to_cycles(vmi, MAX(now - vmi->kvm_cycles_ns, 0));
+    return vmi->kvm.cycles +
+           vmi_ns_to_cycles(vmi, MAX(now - vmi->kvm.cycles_ns, 0));
 }
 
 void vmi_kvm_time_share(VMIPCIState *vmi)
@@ -189,9 +189,9 @@ void vmi_kvm_time_share(VMIPCIState *vmi)
                       VMI_SHARED_STOPPED)) {
         cycles = ldq_le_p(shared.data + VMI_SHARED_CYCLES);
     }
-    vmi->shared_time = shared.mr && !vmi->exact_stolen && tsc_khz > 0 &&
-                       vmi_kvm_tsc_stable() && vmi_kvm_read_tsc(cs, &tsc);
-    if (vmi->shared_time) {
+    vmi->kvm.shared_time = shared.mr && !vmi->exact_stolen && tsc_khz > 0 &&
+                           vmi_kvm_tsc_stable() && vmi_kvm_read_tsc(cs, &tsc);
+    if (vmi->kvm.shared_time) {
         vmi_shared_scale(vmi, tsc_khz * 1000, &shift, &multiplier);
         flags = VMI_SHARED_USABLE;
         if (vmi->cycle_frequency == tsc_khz * 1000) {
@@ -201,9 +201,9 @@ void vmi_kvm_time_share(VMIPCIState *vmi)
         warn_report_once("vmi-pci: the TSC of this host is not one clock for "
                          "all processors, so each reading of time is an exit");
     }
-    vmi->kvm_cycles = cycles;
-    vmi->kvm_cycles_ns = now;
-    trace_vmi_share_time(vmi->shared_time, tsc, cycles, shift, multiplier);
+    vmi->kvm.cycles = cycles;
+    vmi->kvm.cycles_ns = now;
+    trace_vmi_share_time(vmi->kvm.shared_time, tsc, cycles, shift, multiplier);
     if (shared.mr) {
         vmi_shared_write(&shared, flags, tsc, cycles, shift, multiplier);
         vmi_shared_put(&shared);
@@ -219,11 +219,11 @@ void vmi_kvm_time_stop(VMIPCIState *vmi)
     if (!shared.mr) {
         return;
     }
-    if (vmi->shared_time && vmi_kvm_read_tsc(first_cpu, &tsc)) {
+    if (vmi->kvm.shared_time && vmi_kvm_read_tsc(first_cpu, &tsc)) {
         cycles = vmi_shared_cycles(shared.data, tsc);
     }
-    vmi->kvm_cycles = cycles;
-    vmi->kvm_cycles_ns = now;
+    vmi->kvm.cycles = cycles;
+    vmi->kvm.cycles_ns = now;
     vmi_shared_write(&shared, VMI_SHARED_STOPPED, 0, cycles, 0, 0);
     vmi_shared_put(&shared);
 }

@@ -175,7 +175,7 @@ static void vmi_stats_number(VMIStatsOut *out, const char *name,
 static void vmi_stats_vm(VMIStatsOut *out, VMIPCIState *vmi)
 {
     vmi_stats_number(out, "handshakes", vmi->handshakes);
-    vmi_stats_number(out, "guest-errors", qatomic_read(&vmi->guest_errors));
+    vmi_stats_number(out, "guest-errors", qatomic_read(&vmi->errors.count));
 }
 
 static void vmi_stats_vcpu(VMIStatsOut *out, VMIVCPU *vcpu)
@@ -277,17 +277,17 @@ static void vmi_stats_schemas(StatsSchemaList **result, Error **errp)
 static void vmi_send_error(void *opaque)
 {
     VMIPCIState *vmi = opaque;
-    g_autofree char *msg = qatomic_xchg(&vmi->error_message, NULL);
+    g_autofree char *msg = qatomic_xchg(&vmi->errors.message, NULL);
 
     if (msg) {
         qapi_event_send_vmi_guest_error(vmi->qom_path, msg,
-                                        qatomic_read(&vmi->guest_errors));
+                                        qatomic_read(&vmi->errors.count));
     }
 }
 
 void vmi_stats_init(VMIPCIState *vmi)
 {
-    vmi->error_bh = qemu_bh_new_guarded(vmi_send_error, vmi,
+    vmi->errors.bh = qemu_bh_new_guarded(vmi_send_error, vmi,
                                         &DEVICE(vmi)->mem_reentrancy_guard);
     vmi->qom_path = object_get_canonical_path(OBJECT(vmi));
     add_stats_callbacks(STATS_PROVIDER_VMI, vmi_stats_query,

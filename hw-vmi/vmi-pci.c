@@ -228,7 +228,7 @@ static void vmi_pci_realize(PCIDevice *pdev, Error **errp)
         return;
     }
 
-    qemu_mutex_init(&vmi->error_lock);
+    qemu_mutex_init(&vmi->errors.lock);
     vmi_calls_init(vmi);
     vmi->nr_vcpus = machine->smp.max_cpus;
     vmi->vcpu = g_new0(VMIVCPU, vmi->nr_vcpus);
