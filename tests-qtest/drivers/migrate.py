@@ -10,6 +10,7 @@
 import argparse
 import os
 
+from vmitest import abi
 from vmitest.console import Console
 from vmitest.drive import drive, judge_end
 from vmitest.guest import guest_command
@@ -17,9 +18,9 @@ from vmitest.machine import MachineError
 from vmitest.mover import Mover
 
 # A slot of the ROM that no call has; see guest/migrate/main.c
-OLD_ROM_SLOT = 0x1400 + 49 * 32
+OLD_ROM_SLOT = abi.slot('NATIVE', 49)
 OLD_ROM_CODE = bytes.fromhex('b8d401d401c3')    # mov $0x01d401d4, %eax; ret
-ROM_CHECKSUM = 7
+ROM_CHECKSUM = abi.DEFINES['VMI_HDR_CHECKSUM']
 
 
 def parse_args():

@@ -15,6 +15,7 @@ import os
 import shlex
 import tempfile
 
+from vmitest import abi
 from vmitest.console import Console
 from vmitest.gdbstub import GDB
 from vmitest.machine import Machine, MachineError, wait_for
@@ -22,8 +23,8 @@ from vmitest.tap import Tap
 
 MEMORY = 32 << 20               # of 64 MiB, the guest uses half
 STEPS = 10
-# GetCycleCounter's stub, which has VMCALL; see vmi-abi.h
-STUB = 0x2000 + 67 * 32
+# GetCycleCounter's stub, which has VMCALL
+STUB = abi.slot('VMCALL', abi.CALLS['GetCycleCounter'])
 
 
 def parse_args():

@@ -21,6 +21,7 @@ import time
 import exits
 import nested
 import vmitest
+from vmitest import abi
 from vmitest.guest import judge, run
 from vmitest.guests import Table
 from vmitest.machine import DEBUG_EXIT
@@ -104,6 +105,8 @@ def run_here(guests, args, monitor):
 def run_nested(guests, args, monitor, directory):
     machine = nested.Nested(qemu=args.build / 'bin/qemu-system-x86_64', emulator=args.emulator, rom=args.build / ROM,
                             packages=args.build / 'nested/root')
+    for path in abi.HEADERS:
+        machine.archive.file(str(path), path.read_bytes())
     commands = {}
     for guest in guests:
         name = machine.add(program(args.build, guest))
