@@ -3,12 +3,13 @@
 # Run the guest program "faults" while its host is busy, sleeps, sets its clock,
 # has no room on its disk, and loses who it talks to.  See guest/faults.c.
 #
-# usage: drivers/faults.py --qemu QEMU --guest FILE --busy FILE --faketime FILE
+# usage: drivers/faults.py --qemu QEMU --guest FILE --busy FILE
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 import argparse
 import contextlib
+import glob
 import os
 import re
 import signal
@@ -24,6 +25,7 @@ BUSY = 4
 ASLEEP = 3              # seconds
 STEP = 3600
 SLACK = 60              # of the wall clock, on a busy host
+FAKETIME = '/usr/lib/*/faketime/libfaketimeMT.so.1'
 
 
 def parse_args():
@@ -32,12 +34,11 @@ def parse_args():
     parser.add_argument('--guest', required=True)
     parser.add_argument('--busy', required=True,
                         help='a guest that never ends')
-    parser.add_argument('--faketime', required=True, help='libfaketimeMT')
     return parser.parse_args()
 
 
 class Faults:
-    def __init__(self, args, directory):
+    def __init__(self, args, faketime, directory):
         self.args = args
         self.directory = directory
         self.tap = None
@@ -48,15 +49,20 @@ class Faults:
         self.command = guest_command(args.qemu, args.guest, self.console.args(),
                                      '-device', 'vmi-pci')
         self.machine = Machine(directory, [
-            'env', f'LD_PRELOAD={args.faketime}',
+            'env', f'LD_PRELOAD={faketime}',
             f'FAKETIME_TIMESTAMP_FILE={self.clock}', 'FAKETIME_NO_CACHE=1',
             'FAKETIME_DONT_FAKE_MONOTONIC=1', *self.command, '-qmp',
             f'unix:{self.second},server=on,wait=off'])
 
     def step_clock(self, seconds):
-        """What QEMU's wall clock says, from the host's"""
-        with open(self.clock, 'w', encoding='utf-8') as file:
+        """
+        What QEMU's wall clock says, from the host's. libfaketime reads the
+        file at any time, and ends QEMU if it is empty: put a new one there.
+        """
+        new = f'{self.clock}.new'
+        with open(new, 'w', encoding='utf-8') as file:
             file.write(f'{seconds:+d}\n')
+        os.replace(new, self.clock)
 
     def tick(self):
         """Wait for a new one; return the guest's wall time in seconds"""
@@ -168,7 +174,12 @@ class Faults:
 
 def main():
     args = parse_args()
-    drive(lambda directory: Faults(args, directory), 'the guest goes on')
+    faketime = glob.glob(FAKETIME)
+    if not faketime:
+        print("1..0 # SKIP no libfaketime here: install Debian's faketime")
+        return
+    drive(lambda directory: Faults(args, faketime[0], directory),
+          'the guest goes on')
 
 
 main()
