@@ -10,6 +10,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import base64
 import copy
 import io
+import lzma
 import pathlib
 import py_compile
 import re
@@ -92,21 +93,30 @@ class Archive:
         return bytes(self.data)
 
 
-def find(directory, name):
-    return next(pathlib.Path(directory).rglob(name))
+def find(directory, *names):
+    """A file of one of these names. Debian moves files from release to release: /bin became /usr/bin."""
+    for name in names:
+        for path in sorted(pathlib.Path(directory).rglob(name)):
+            if path.is_file():
+                return path
+    raise FileNotFoundError(f'{directory} has no {" or ".join(names)}')
+
+
+def read_module(path):
+    """A kernel module as insmod of busybox takes it; Debian 13 compresses them"""
+    return lzma.decompress(path.read_bytes()) if path.suffix == '.xz' else path.read_bytes()
 
 
 def module_order(directory, names):
-    """The modules that these need, and they, in the order to load them"""
-    order = []
+    """The modules that these need, and they, by file name, in the order to load them"""
+    order = {}
     for name in names:
-        path = find(directory, f'{name}.ko')
-        depends = re.search(rb'\0depends=([^\0]*)\0', path.read_bytes())[1].decode()
+        path = find(directory, f'{name}.ko', f'{name}.ko.xz')
+        module = read_module(path)
+        depends = re.search(rb'\0depends=([^\0]*)\0', module)[1].decode()
         # A module's name has underscores where its file may have dashes
-        for path_needed in module_order(directory, [need.replace('_', '[-_]') for need in depends.split(',') if need]):
-            if path_needed not in order:
-                order.append(path_needed)
-        order.append(path)
+        order |= module_order(directory, [need.replace('_', '[-_]') for need in depends.split(',') if need])
+        order[path.name.removesuffix('.xz')] = module
     return order
 
 
@@ -175,12 +185,12 @@ class Nested:
         self.archive = Archive()
         for name in ('proc', 'sys', 'dev', 'tmp'):
             self.archive.directory(name)
-        self.archive.file('bin/busybox', pathlib.Path(packages, 'bin/busybox').read_bytes())
+        self.archive.file('bin/busybox', find(packages, 'bin/busybox').read_bytes())
         for name in 'sh mount insmod stty timeout poweroff cat rmmod env tar gzip base64'.split():
             self.archive.link(f'bin/{name}', 'busybox')
         self.modules = module_order(packages, MODULES)
-        for path in self.modules:
-            self.archive.file(f'modules/{path.name}', path.read_bytes())
+        for name, module in self.modules.items():
+            self.archive.file(f'modules/{name}', module)
         with tempfile.NamedTemporaryFile() as stripped:
             subprocess.run(['strip', '-o', stripped.name, emulator], check=True)
             self.archive.file('bin/qemu', pathlib.Path(stripped.name).read_bytes())
@@ -223,7 +233,7 @@ class Nested:
         A machine ends after "timeout" seconds, or if a command does not end though its time is over.
         A command that was still running, or had not begun, when the machine ended is not reported.
         """
-        insmod = '\n'.join(f'insmod /modules/{path.name}' for path in self.modules)
+        insmod = '\n'.join(f'insmod /modules/{name}' for name in self.modules)
         archive = copy.deepcopy(self.archive)
         archive.file('init', INIT.format(modules=insmod).encode())
         archive.file('commands', ''.join(
@@ -233,7 +243,7 @@ class Nested:
         console = pathlib.Path(directory, 'console')
         report = pathlib.Path(directory, 'report')
         report.write_bytes(b'')
-        kernel = next(pathlib.Path(self.packages, 'boot').glob('vmlinuz-*'))
+        kernel = find(self.packages, 'boot/vmlinuz-*')
         command = [self.qemu, '-nodefaults', '-display', 'none', '-no-reboot', '-machine', 'q35', '-accel', 'tcg',
                    '-cpu', 'EPYC', '-m', '1G', '-kernel', kernel, '-initrd', initrd,
                    '-append', 'console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable no_timer_check '
