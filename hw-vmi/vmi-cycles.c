@@ -24,6 +24,9 @@ int64_t vmi_cycles_to_ns(VMIPCIState *vmi, uint64_t cycles)
 {
     uint64_t lo, hi, rest;
 
+    if (unlikely(!vmi->cycle_frequency)) {
+        return INT64_MAX;       /* a load of bad state failed on the way */
+    }
     mulu64(&lo, &hi, cycles, NANOSECONDS_PER_SECOND);
     rest = divu128(&lo, &hi, vmi->cycle_frequency);
     if (hi || lo >= INT64_MAX) {
