@@ -26,9 +26,11 @@
 
 /*
  * A guest may ask for a period of one cycle.  Late periods are dropped, so
- * it makes no difference to the guest that the host looks this seldom.
+ * it makes no difference to the guest that the host looks this seldom, and
+ * more seldom while it was for nothing.
  */
 #define VMI_ALARM_MIN_PERIOD_NS (50 * SCALE_US)
+#define VMI_ALARM_MAX_PERIOD_NS (10 * SCALE_MS)
 
 /* How often to look whether LVTT is still masked */
 #define VMI_ALARM_MIN_RETRY_NS (50 * SCALE_US)
@@ -115,6 +117,21 @@ static void vmi_alarm_schedule(VMIAlarm *alarm, uint64_t now_cycles,
     }
 }
 
+/*
+ * How long to wait after a look that was for nothing, in ns: twice as long
+ * each time.  With KVM's APIC each look takes the vCPU out of the guest.  On
+ * a slow host, which may be a guest itself, a look each 50 us would keep it
+ * from entering the guest at all.  The vCPU's lock is held.
+ */
+static int64_t vmi_alarm_back_off(VMIAlarm *alarm)
+{
+    int64_t ns = alarm->floor_ns;
+
+    alarm->floor_ns = MIN(MAX(2 * ns, VMI_ALARM_MIN_PERIOD_NS),
+                          VMI_ALARM_MAX_PERIOD_NS);
+    return ns;
+}
+
 /* The vCPU's lock is held. */
 static void vmi_alarm_unschedule(VMIAlarm *alarm)
 {
@@ -167,9 +184,11 @@ static void vmi_alarm_count(VMIVCPU *vcpu, uint64_t late)
 
 /*
  * Whether the alarm is armed and has expired; if it expires later, the host
- * timer is set.  The vCPU's lock is held.
+ * timer is set.  Under KVM the vCPU's thread may disagree with the main loop,
+ * again and again if the guest has spoilt the data of its time.
+ * The vCPU's lock is held.
  */
-static bool vmi_alarm_expired(VMIAlarm *alarm, uint64_t *now)
+static bool vmi_alarm_expired(VMIAlarm *alarm, uint64_t *now, bool again)
 {
     VMIVCPU *vcpu = alarm->vcpu;
 
@@ -180,8 +199,27 @@ static bool vmi_alarm_expired(VMIAlarm *alarm, uint64_t *now)
     if (*now >= alarm->expiry) {
         return true;
     }
-    vmi_alarm_schedule(alarm, *now, 0);
+    vmi_alarm_schedule(alarm, *now, again ? vmi_alarm_back_off(alarm) : 0);
     return false;
+}
+
+/*
+ * A periodic alarm has fired: set the host timer for the next expiry, if
+ * there is one.  The vCPU's lock is held.
+ */
+static void vmi_alarm_repeat(VMIAlarm *alarm, uint64_t now, bool pending)
+{
+    int64_t min_ns = 0;
+
+    alarm->armed = vmi_alarm_advance(alarm, now);
+    if (pending) {
+        min_ns = vmi_alarm_back_off(alarm);
+    } else {
+        alarm->floor_ns = 0;
+    }
+    if (alarm->armed) {
+        vmi_alarm_schedule(alarm, now, MAX(min_ns, VMI_ALARM_MIN_PERIOD_NS));
+    }
 }
 
 /* BQL held, by the main loop or, with KVM's APIC, the vCPU's thread */
@@ -192,7 +230,7 @@ static void vmi_alarm_fire(VMIAlarm *alarm, const VMILVTT *lvtt)
     uint32_t flags;
 
     WITH_QEMU_LOCK_GUARD(&vcpu->lock) {
-        if (!vmi_alarm_expired(alarm, &now)) {
+        if (!vmi_alarm_expired(alarm, &now, true)) {
             return;
         }
         flags = alarm->flags;
@@ -207,10 +245,7 @@ static void vmi_alarm_fire(VMIAlarm *alarm, const VMILVTT *lvtt)
         }
         late = now - alarm->expiry;
         alarm->retry_ns = 0;
-        alarm->armed = vmi_alarm_advance(alarm, now);
-        if (alarm->armed) {
-            vmi_alarm_schedule(alarm, now, VMI_ALARM_MIN_PERIOD_NS);
-        }
+        vmi_alarm_repeat(alarm, now, lvtt->pending);
     }
     trace_vmi_alarm_fire(CPU(vcpu->cpu)->cpu_index, flags, late);
     vmi_alarm_count(vcpu, late);
@@ -227,6 +262,16 @@ static void vmi_alarm_work(CPUState *cs, run_on_cpu_data data)
     }
 }
 
+/*
+ * An interrupt that QEMU's APIC or PIC has for the CPU waits to be taken; or
+ * the CPU has yet to ask its APIC for it.
+ */
+static bool vmi_interrupt_pending(CPUState *cs)
+{
+    return qatomic_read(&cs->interrupt_request) &
+           (CPU_INTERRUPT_HARD | CPU_INTERRUPT_POLL);
+}
+
 static void vmi_alarm_cb(void *opaque)
 {
     VMIAlarm *alarm = opaque;
@@ -237,11 +282,12 @@ static void vmi_alarm_cb(void *opaque)
 
     WITH_QEMU_LOCK_GUARD(&vcpu->lock) {
         alarm->timer_ns = -1;
-        if (!vmi_alarm_expired(alarm, &now)) {
+        if (!vmi_alarm_expired(alarm, &now, false)) {
             return;
         }
         flags = alarm->flags;
     }
+    lvtt.pending = vmi_interrupt_pending(CPU(vcpu->cpu));
     if (vcpu->cpu->apic_state && kvm_enabled() && kvm_irqchip_in_kernel()) {
         if (flags & VMI_ALARM_LVTT) {
             async_run_on_cpu(CPU(vcpu->cpu), vmi_alarm_work,
@@ -280,6 +326,7 @@ void vmi_call_set_alarm(VMICall *call)
     alarm->period = call->arg[3] | (uint64_t)call->arg[4] << 32;
     alarm->armed = true;
     alarm->retry_ns = 0;
+    alarm->floor_ns = 0;
     vmi_alarm_schedule(alarm, vmi_cycles_locked(vcpu, counter), 0);
 }
 

@@ -39,6 +39,7 @@ typedef struct VMIAlarm {
     QEMUTimer *timer;           /* (c) its own lock */
     int64_t timer_ns;           /* (v) it is set for, -1: not set */
     int64_t retry_ns;           /* (v) it expired, but LVTT is masked; or 0 */
+    int64_t floor_ns;           /* (v) the next look is no sooner than that */
     bool armed;                 /* (v) and so all below */
     uint32_t flags;             /* VMI_ALARM_*, counter included */
     uint64_t expiry;            /* cycles */
@@ -49,11 +50,13 @@ typedef struct VMIAlarm {
  * VMILVTT: what the local APIC does with an alarm
  * @entry: the timer's entry in the local vector table
  * @stopped: the CPU waits for a STARTUP IPI
+ * @pending: the CPU has yet to take an interrupt like it
  */
 typedef struct VMILVTT {
     uint32_t entry;
     uint8_t apic_id;
     bool stopped;
+    bool pending;
 } VMILVTT;
 
 /* Alarms that were up to 1, 2, 4... ns late; the last bucket is for the rest */

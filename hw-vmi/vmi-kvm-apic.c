@@ -15,11 +15,14 @@
 #include "vmi-kvm.h"
 
 #define VMI_APIC_ID 0x20
+#define VMI_APIC_IRR 0x200      /* a register of 32 vectors each 16 bytes */
 
 bool vmi_kvm_read_lvtt(CPUState *cs, VMILVTT *lvtt)
 {
     struct kvm_lapic_state apic;
     struct kvm_mp_state mp;
+    uint32_t irr;
+    uint8_t vector;
 
     if (kvm_vcpu_ioctl(cs, KVM_GET_LAPIC, &apic) < 0 ||
         kvm_vcpu_ioctl(cs, KVM_GET_MP_STATE, &mp) < 0) {
@@ -29,5 +32,8 @@ bool vmi_kvm_read_lvtt(CPUState *cs, VMILVTT *lvtt)
     lvtt->apic_id = ldl_le_p(apic.regs + VMI_APIC_ID) >> 24;
     lvtt->stopped = mp.mp_state == KVM_MP_STATE_UNINITIALIZED ||
                     mp.mp_state == KVM_MP_STATE_INIT_RECEIVED;
+    vector = lvtt->entry;
+    irr = ldl_le_p(apic.regs + VMI_APIC_IRR + vector / 32 * 16);
+    lvtt->pending = irr >> vector % 32 & 1;
     return true;
 }

@@ -187,6 +187,17 @@ def check_alarms(host):
                   f'{stats["alarms-armed"]}')
 
 
+def check_untaken(host):
+    before = host.stats('vcpu')[0]['alarms-fired']
+    host.go_on()
+    host.wait('untaken')
+    fired = host.stats('vcpu')[0]['alarms-fired'] - before
+    # 50, 100, 200 us and so on up to 10 ms, in 200 ms; a host that is late looks less often
+    host.tap.fact(1 <= fired <= 60,
+                  'the host looks less and less often for an alarm each cycle '
+                  'that the guest does not take', f'{fired} times')
+
+
 def check_flood(host):
     host.qmp.events.clear()
     start = time.monotonic()
@@ -239,6 +250,7 @@ def check_all(args, host, start):
                   'for IRET', f'{len(stats)}')
     check_counts(host)
     check_alarms(host)
+    check_untaken(host)
     check_flood(host)
     check_reset(host)
 

@@ -166,6 +166,16 @@ static void make_alarms(void)
                   vmi_counter(VMI_CYCLES_REAL) + 100000 * vmi_frequency(), 0);
 }
 
+/* An alarm each cycle, of which the guest takes nothing for a while */
+static void make_alarms_untaken(void)
+{
+    apic_write(APIC_LVTT, LVTT_VECTOR);
+    vmi_set_alarm(VMI_CYCLES_REAL | VMI_ALARM_LVTT | VMI_ALARM_PERIODIC, 0, 1);
+    delay_ms(200);
+    vmi_cancel_alarm(VMI_CYCLES_REAL);
+    sti_nop_cli();
+}
+
 /* With an alarm every millisecond */
 static void make_calls_for_ever(void)
 {
@@ -233,6 +243,8 @@ void guest_main(void)
     step("error");
     make_alarms();
     step("alarms");
+    make_alarms_untaken();
+    step("untaken");
     make_flood();
     step("flood");
     report_plan();
