@@ -107,6 +107,26 @@ static bool vmi_check_changed_since(VMIVCPU *vcpu)
     return false;
 }
 
+/*
+ * Whether what was kept differs from the page tables by right.  Else it is
+ * counted.
+ */
+static bool vmi_check_excused(VMIVCPU *vcpu, const VMIWalk *walk, bool global)
+{
+    /*
+     * A kernel may let a global page be that it has unmapped, until it maps
+     * another there, and may not have it in the directory of each space.
+     */
+    if (global && !(walk->leaf & PG_PRESENT_MASK)) {
+        return true;
+    }
+    if (vmi_check_changed_since(vcpu)) {
+        return true;
+    }
+    vcpu->stale++;
+    return false;
+}
+
 static void vmi_check_entry(CPUState *cs, int mmu_idx, vaddr page, hwaddr phys,
                             int prot, bool global, void *opaque)
 {
@@ -119,17 +139,9 @@ static void vmi_check_entry(CPUState *cs, int mmu_idx, vaddr page, hwaddr phys,
         !(prot & ~walk.prot)) {
         return;
     }
-    /*
-     * A kernel may let a global page be that it has unmapped, until it maps
-     * another there, and may not have it in the directory of each space.
-     */
-    if (global && !(walk.leaf & PG_PRESENT_MASK)) {
+    if (vmi_check_excused(vcpu, &walk, global)) {
         return;
     }
-    if (vmi_check_changed_since(vcpu)) {
-        return;
-    }
-    vcpu->stale++;
     trace_vmi_check_stale(cs->cpu_index, env->cr[3], page, phys, prot,
                           walk.leaf, walk.prot);
     if (vcpu->stale <= 10) {
@@ -165,13 +177,9 @@ static void vmi_check_code(CPUState *cs, vaddr page, ram_addr_t ram,
     if (mapped && vmi_check_ram(walk.phys) == ram) {
         return;
     }
-    if (global && !(walk.leaf & PG_PRESENT_MASK)) {
+    if (vmi_check_excused(vcpu, &walk, global)) {
         return;
     }
-    if (vmi_check_changed_since(vcpu)) {
-        return;
-    }
-    vcpu->stale++;
     trace_vmi_check_stale_code(cs->cpu_index, env->cr[3], page, ram, walk.leaf);
     if (vcpu->stale <= 10) {
         error_report("vmi-pci: check: CPU %d kept a stale block of CR3 0x%"
