@@ -41,10 +41,37 @@ missing() {
     done
 }
 
-# The mirror that this system installs from
+# As root, with the user's proxies, and with files that others may read
+as_root() {
+    # shellcheck disable=SC2016,SC2086 # sh -c expands its arguments; sudo may be nothing
+    $sudo env ${http_proxy:+"http_proxy=$http_proxy"} ${https_proxy:+"https_proxy=$https_proxy"} \
+        ${no_proxy:+"no_proxy=$no_proxy"} sh -c 'umask 022; exec "$@"' sh "$@"
+}
+
+# as_root needs this once, with the user's terminal for a password
+become_root() {
+    [ "$(id -u)" != 0 ] && [ -z "$sudo" ] || return 0
+    command -v sudo >/dev/null || die "no sudo here: as root, run apt-get install $*"
+    sudo -n true 2>/dev/null || sudo -v || die "sudo does not let you: as root, run apt-get install $*"
+    sudo=sudo
+}
+
+# A mirror of Debian's own archive that this system installs from, by what its lists say: others may end alike
+listed_mirror() {
+    # shellcheck disable=SC2016 # apt's own variables
+    apt-get indextargets --format '$(REPO_URI) $(COMPONENT)' 'Origin: Debian' 'Label: Debian' 2>/dev/null |
+        sed -n 's#^\(.*[^/]\)/* main$#\1#p' | grep -v '^cdrom:' | head -n 1
+}
+
+# A new system, or a container's image, has no lists yet
 mirror() {
-    # shellcheck disable=SC2016 # apt's own variable
-    apt-get indextargets --format '$(REPO_URI)' | sed -n 's#/debian/*$#/debian#p' | head -n 1
+    uri=$(listed_mirror)
+    if [ -z "$uri" ]; then
+        become_root debian-archive-keyring
+        as_root apt-get update >"$build/log/apt-lists.log" 2>&1 || :
+        uri=$(listed_mirror)
+    fi
+    echo "$uri"
 }
 
 own_source() {
@@ -74,17 +101,18 @@ Dir::Cache::srcpkgcache "";
 APT::Sandbox::User "root";
 EOF
     uri=$(mirror)
-    [ -n "$uri" ] || die "no Debian mirror among the sources of this system's apt"
+    [ -n "$uri" ] || die "no Debian mirror among the sources of this system's apt, or it cannot be reached"
     own_source deb-src "$uri" "${1:-trixie}" >"$build/apt/debian.sources"
     [ "$codename" != bookworm ] || own_source deb "$uri" bookworm-backports >>"$build/apt/debian.sources"
     logged apt-update env APT_CONFIG="$apt_conf" apt-get update
 }
 
-# A list that cannot be updated may not be one that is needed
+# A list that cannot be updated may not be one that is needed. dpkg may have been interrupted before.
 # shellcheck disable=SC2086 # apt_install is a list of words
 update_and_install() {
-    $sudo apt-get update || echo 'apt-get update failed; going on with the lists that are there'
-    $sudo $apt_install "$@"
+    as_root dpkg --configure -a
+    as_root apt-get update || echo 'apt-get update failed; going on with the lists that are there'
+    as_root $apt_install "$@"
 }
 
 # shellcheck disable=SC2086 # these are lists of words
@@ -94,17 +122,14 @@ install_packages() {
     newer=$(missing $new_packages)
     [ -n "$packages$newer" ] || return 0
     stage "Installing Debian packages: $packages$newer"
-    if [ "$(id -u)" != 0 ]; then
-        command -v sudo >/dev/null || die 'no sudo here: install these packages as root, then try again'
-        sudo=sudo
-    fi
+    become_root $packages $newer
     if [ "$codename" != bookworm ]; then
         packages=$packages$newer newer=
     fi
     [ -z "$packages" ] || logged apt-install update_and_install $packages
     if [ -n "$newer" ]; then
         update_own_sources
-        logged apt-install-newer $sudo env APT_CONFIG="$apt_conf" $apt_install $newer
+        logged apt-install-newer as_root env APT_CONFIG="$apt_conf" $apt_install $newer
     fi
 }
 
@@ -141,7 +166,8 @@ download_nested() {
     # shellcheck disable=SC2086 # a list of words
     env -C "$1" apt-get -o APT::Sandbox::User=root download $names && return 0
     # The lists may be missing or old
-    $sudo apt-get update || echo 'apt-get update failed; going on with the lists that are there'
+    become_root
+    as_root apt-get update || echo 'apt-get update failed; going on with the lists that are there'
     names=$(nested_names)
     # shellcheck disable=SC2086 # a list of words
     env -C "$1" apt-get -o APT::Sandbox::User=root download $names

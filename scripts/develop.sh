@@ -6,6 +6,9 @@
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
+# In MB, with the sources; what the tests need is more packages, kernels and libvirt's source
+build_room=1200 test_room=1700
+
 show_develop_help() {
     case $1 in
     build) cat <<'EOF'
@@ -75,6 +78,7 @@ usage: ./vmi run [OPTIONS] [-- QEMU ARGS]   boot a guest in VMI mode; without --
        ./vmi package                        make a Debian package
        ./vmi series [OPTIONS]               write the patches for QEMU, as mails
        ./vmi COMMAND --help
+       ./vmi --version
 
 Each of them first installs and builds what is missing. All of it ends up in build/, the logs in build/log/.
 EOF
@@ -82,26 +86,70 @@ EOF
     esac
 }
 
-# A terminal shows the latest line of a command's output in place; a file gets a line for each tenth that
-# ninja has done.
+# done_so_far PERCENT DONE ALL START: a text such as "45 %, about 3 min left"
+done_so_far() {
+    printf '%s %%' "$1"
+    seconds=$(($(date +%s) - $4))
+    # The first seconds tell little
+    [ "$seconds" -ge 5 ] && [ "$2" -gt 0 ] && [ "$1" -lt 100 ] || return 0
+    left=$((seconds * ($3 - $2) / $2))
+    if [ "$left" -lt 60 ]; then
+        printf ', less than a minute left'
+    else
+        printf ', about %s min left' "$(((left + 30) / 60))"
+    fi
+}
+
+# A terminal shows how far a command is, and the latest line of its output, in place; a file gets a line for each
+# twentieth that ninja has done. Both get what the command waits for.
 progress() {
-    shown=
+    shown='' so_far='' start=$(date +%s)
     while IFS= read -r line; do
-        if [ -t 1 ]; then
-            printf '\r\033[K%.79s' "$line"
-            continue
-        fi
         case $line in
-        '['[0-9]*/*'] '*) ;;
-        *) continue ;;
+        'Waiting for cache lock'*)
+            [ ! -t 1 ] || printf '\r\033[K'
+            [ "$line" = "$shown" ] || printf '    %s\n' "$line"
+            shown=$line
+            continue
+            ;;
+        '['[0-9]*/*'] '*)
+            steps=${line%%\]*}
+            steps=${steps#\[}
+            percent=$((${steps%/*} * 100 / ${steps#*/}))
+            if [ -t 1 ]; then
+                [ "$percent" = "$shown" ] ||
+                    so_far="[$(done_so_far "$percent" "${steps%/*}" "${steps#*/}" "$start")] "
+                shown=$percent
+            elif [ "$((percent / 5))" != "$shown" ]; then
+                printf '    %s\n' "$(done_so_far "$percent" "${steps%/*}" "${steps#*/}" "$start")"
+                shown=$((percent / 5))
+            fi
+            ;;
         esac
-        steps=${line%%\]*}
-        steps=${steps#\[}
-        tenth=$((${steps%/*} * 10 / ${steps#*/}))
-        [ "$tenth" = "$shown" ] || printf '    step %s of %s\n' "${steps%/*}" "${steps#*/}"
-        shown=$tenth
+        [ ! -t 1 ] || printf '\r\033[K%.79s' "$so_far$line"
     done
     [ ! -t 1 ] || printf '\r\033[K'
+}
+
+# The end of a log; of apt's, which may be long, its errors
+show_end() {
+    if grep -q '^E: ' "$1"; then
+        grep -E '^(W: Failed|E: )' "$1" | sort -u | head -n 8
+    else
+        tail -n 30 "$1"
+    fi
+}
+
+# What to do about a step that failed, if its log tells
+advice() {
+    if grep -q -i 'No space left on device\|not enough free space' "$1"; then
+        echo "no room is left: building takes $build_room MB in $build, the tests $test_room MB"
+    elif grep -q -E 'Temporary failure resolving|Could not (resolve|connect)|Network is unreachable|Connection failed' \
+        "$1"; then
+        echo "apt's mirror cannot be reached: is there a network, or a proxy to be set in http_proxy?"
+    elif grep -q 'Could not get lock' "$1"; then
+        echo 'another apt or dpkg is at work: try again when it is done'
+    fi
 }
 
 # logged NAME COMMAND...: the output goes to build/log/NAME.log, and its end is shown if the command fails
@@ -112,8 +160,10 @@ logged() {
     { "$@" </dev/null 2>&1 || : >"$log.failed"; } | tee "$log" | progress
     [ -e "$log.failed" ] || return 0
     rm -f "$log.failed"
-    tail -n 30 "$log" >&2
-    die "$step failed; the whole log is $log"
+    show_end "$log" >&2
+    what=$(advice "$log")
+    die "$step failed; the whole log is $log${what:+
+vmi: $what}"
 }
 
 check_qemu_source() {
@@ -199,7 +249,26 @@ configure_qemu() {
         --enable-vmdk --enable-vdi --enable-vpc --enable-vhdx --enable-vvfat
     ! "$top/scripts/configure-qemu" --is-done "$@" || return 0
     stage 'Configuring QEMU'
+    # Half of a configuration, of an interrupted one, would be in the way
+    [ -e "$build/qemu/vmi-configure" ] || rm -rf "$build/qemu"
+    rm -f "$build/qemu/vmi-configure"
     logged configure "$top/scripts/configure-qemu" "$@"
+}
+
+# The guest programs and the rest of the project, all of it or TARGETs
+compile_project() {
+    # Of an interrupted set-up there may be no more than half
+    if [ ! -e "$build/project/build.ninja" ] || [ ! -e "$build/project/meson-private/coredata.dat" ]; then
+        rm -rf "$build/project"
+        logged setup meson setup "$build/project" "$top"
+    fi
+    logged compile-guests ninja -C "$build/project" ${jobs:+-j "$jobs"} "$@"
+}
+
+compile_qemu() {
+    logged compile ninja -C "$build/qemu" ${jobs:+-j "$jobs"} "$@"
+    mkdir -p "$build/bin"
+    ln -sf ../qemu/qemu-system-i386 ../qemu/qemu-system-x86_64 "$build/bin"
 }
 
 compile() {
@@ -209,32 +278,97 @@ compile() {
         set -- "$@" "tests/qtest/${test%.c}"
     done
     stage 'Compiling QEMU'
-    logged compile ninja -C "$build/qemu" ${jobs:+-j "$jobs"} "$@"
-    mkdir -p "$build/bin"
-    ln -sf ../qemu/qemu-system-i386 ../qemu/qemu-system-x86_64 "$build/bin"
-
+    compile_qemu "$@"
     stage 'Compiling the guest programs'
-    [ -e "$build/project/build.ninja" ] || logged setup meson setup "$build/project" "$top"
-    logged compile-guests ninja -C "$build/project"
+    compile_project
 }
 
-# build_all [PACKAGE...]: needs these packages too; leaves the lock held, by file descriptor 9
-build_all() {
-    case $top in
-    *[!A-Za-z0-9_./+-]*) die "QEMU cannot be built in a directory of this name: $top" ;;
+# What "vmi run" needs and no more, for whoever waits to see something
+compile_demo() {
+    stage 'Compiling qemu-system-i386'
+    compile_qemu qemu-system-i386 pc-bios/vmi/vmi.rom
+    stage 'Compiling the demo guest'
+    compile_project kvm-probe tests-qtest/guest/demo.elf
+}
+
+is_plain() {
+    case $1 in
+    *[!A-Za-z0-9_./+-]*) return 1 ;;
     esac
+}
+
+# A place that all can write to, and in it a directory of ours that nobody else can put in our way
+shared_place() {
+    parent=/var/tmp/qemu-vmi-$(id -u)
+    mkdir -m 700 -p "$parent"
+    [ ! -L "$parent" ] && [ "$(stat -c %u "$parent")" = "$(id -u)" ] || die "$parent is somebody else's"
+    echo "$parent/$1"
+}
+
+# The directory to build in. QEMU's configure and Makefiles take no path with a space, a colon, an umlaut and so on;
+# for sources in such a place, build/ is a link to a directory elsewhere. A link that the user has made stays.
+place_build() {
+    name=qemu-vmi/$(printf %s "$top" | sha256sum | cut -c 1-16)
+    place=$(readlink -f "$build") || place=
+    case $place in
+    */"$name") ;;
+    # Left by sources that were moved or copied
+    */qemu-vmi/????????????????) rm -f "$build" ;;
+    esac
+    if ! is_plain "$(readlink -f "$build")"; then
+        place=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/$name
+        if ! is_plain "$place" || ! mkdir -p "$place" 2>/dev/null; then
+            place=$(shared_place "$name")
+            mkdir -p "$place"
+        fi
+        if [ -d "$build" ]; then
+            rmdir "$place"
+            mv "$build" "$place"
+        fi
+        ln -sfn "$place" "$build" || die "cannot write to $top"
+        stage "Building in $place: QEMU takes no path with characters like those of $top"
+    fi
+    mkdir -p "$build" || die "cannot write to $top"
+    build=$(readlink -f "$build")
+    source=$build/qemu-src apt_conf=$build/apt/apt.conf
     mkdir -p "$build/log"
-    # "vmi test" has the lock while its tests run, and has built what they need
+}
+
+check_room() {
+    [ ! -e "$build/qemu/qemu-system-i386" ] || return 0
+    room=$(($(df --output=avail -m "$build" | tail -n 1) + $(du -sm "$build" | cut -f 1)))
+    [ "$room" -ge "$build_room" ] ||
+        die "building takes $build_room MB in $build, and there is room for $room MB (the tests take $test_room MB)"
+}
+
+# Only one vmi builds at a time: the lock is file descriptor 9. "vmi test" keeps a share of it while its tests run.
+# take_lock: sets to_do to nothing if all is built and stays so
+take_lock() {
+    to_do=yes
+    exec 9>>"$build/lock"
+    ! flock --nonblock 9 || return 0
+    if [ "$command" = run ] && [ -e "$emulator" ] && [ -e "$demo" ] && flock --nonblock --shared 9; then
+        stage 'Tests are running: this is what they test, built before they began'
+        to_do=
+        return 0
+    fi
+    stage 'Waiting for another vmi to finish'
+    flock 9
+}
+
+# prepare [PACKAGE...]: all up to compiling, with these packages, too. Sets to_do to nothing if all is built.
+prepare() {
+    place_build
+    # "vmi test" has built what its tests need
+    to_do=
     [ "${VMI_LOCK_HELD:-}" != "$build/lock" ] || return 0
-    exec 9>"$build/lock"
-    flock --nonblock 9 || {
-        stage 'Waiting for another vmi to finish'
-        flock 9
-    }
+    take_lock
+    [ -n "$to_do" ] || return 0
     # Build directories are full of absolute paths, and do not survive a move
     [ "$top" = "$(cat "$build/place" 2>/dev/null)" ] || rm -rf "$build/qemu" "$build/project" "$build/package"
     echo "$top" >"$build/place"
 
+    check_room
     install_packages "$@"
     unpack_qemu
     apply_patches
@@ -247,7 +381,17 @@ build_all() {
     link configs/devices/x86_64-softmmu/vmi.mak scripts/devices.mak
     link_files
     configure_qemu
-    compile
+}
+
+# Both leave the lock held, by file descriptor 9
+build_all() {
+    prepare "$@"
+    [ -z "$to_do" ] || compile
+}
+
+build_demo() {
+    prepare
+    [ -z "$to_do" ] || compile_demo
 }
 
 command_build() {
@@ -258,7 +402,7 @@ command_build() {
             shift
             set -- "$option" "$value" "$@"
             ;;
-        --help) show_help build ;;
+        -h|--help) show_help build ;;
         --qemu-source)
             [ $# -gt 1 ] || usage_error "$1 needs a directory"
             check_qemu_source "$2"
@@ -280,7 +424,7 @@ command_build() {
 }
 
 command_test() {
-    [ "${1:-}" != --help ] || show_help test
+    case ${1:-} in -h|--help) show_help test ;; esac
     full=
     if [ "${1:-}" = --full ]; then
         full=full
@@ -291,6 +435,8 @@ command_test() {
     fetch_nested
     fetch_libvirt || echo 'going on without it'
     [ -z "$full" ] || fetch_qemu_branch 10.2 || echo 'going on without it'
+    # "vmi run" may use what is tested
+    [ "${VMI_LOCK_HELD:-}" = "$build/lock" ] || flock --shared 9
     stage 'Testing'
     # Meson adds the setup's name
     results=$build/project/meson-logs/testlog-${full:-short}
@@ -305,7 +451,7 @@ command_test() {
 
 command_bench() {
     for option in "$@"; do
-        [ "$option" != --help ] || show_help bench
+        case $option in -h|--help) show_help bench ;; esac
     done
     # What is wrong with the options is said before the long work, if Python is there already
     [ ! -x /usr/bin/python3 ] || "$top/tools/bench" --check "$@"
@@ -318,7 +464,7 @@ command_bench() {
 
 command_package() {
     for option in "$@"; do
-        [ "$option" != --help ] || show_help package
+        case $option in -h|--help) show_help package ;; esac
         usage_error "unknown option $option"
     done
     # shellcheck disable=SC2086 # a list of words
@@ -332,7 +478,7 @@ command_series() {
     branch='' reroll=''
     while [ $# -gt 0 ]; do
         case $1 in
-        --help) show_help series ;;
+        -h|--help) show_help series ;;
         --qemu|-v) [ $# -gt 1 ] || usage_error "$1 needs a value" ;;
         *) usage_error "unknown option $1" ;;
         esac

@@ -38,7 +38,7 @@ def test_run(tap, top):
     text = pathlib.Path(VMI).read_text(encoding='utf-8')
     dispatch = "[ $# -gt 0 ] || usage_error 'no command'\n"
     assert dispatch in text and '/dev/kvm' in text
-    write(top / 'vmi', text.replace(dispatch, 'build_all() { :; }\n' + dispatch).replace('/dev/kvm', f'{top}/kvm'))
+    write(top / 'vmi', text.replace(dispatch, 'build_demo() { :; }\n' + dispatch).replace('/dev/kvm', f'{top}/kvm'))
     # What tells a tree of sources from an installed vmi, and what that one needs
     (top / 'hw-vmi').mkdir()
     (top / 'scripts').symlink_to(pathlib.Path(VMI).parent / 'scripts')

@@ -169,7 +169,12 @@ void report_end(void)
 
 void guest_exit(bool pass)
 {
-    outl(PORT_DEBUG_EXIT, pass ? 0 : 1);
+    guest_exit_with(pass ? 0 : 1);
+}
+
+void guest_exit_with(uint32_t value)
+{
+    outl(PORT_DEBUG_EXIT, value);
     /* QEMU ends a little later, or never if it has no such device. */
     for (;;) {
         asm volatile("cli; hlt");

@@ -56,4 +56,7 @@ void report_plan(void);
 /* End QEMU: with status 1 for pass, 3 for fail. */
 void guest_exit(bool pass) __attribute__((noreturn));
 
+/* End QEMU with status 2 * @value + 1. */
+void guest_exit_with(uint32_t value) __attribute__((noreturn));
+
 #endif
