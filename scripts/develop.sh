@@ -143,12 +143,12 @@ show_end() {
 # What to do about a step that failed, if its log tells
 advice() {
     if grep -q -i 'No space left on device\|not enough free space' "$1"; then
-        echo "no room is left: building takes $build_room MB in $build, the tests $test_room MB"
+        echo "vmi: no room is left: building takes $build_room MB in $build, the tests $test_room MB"
     elif grep -q -E 'Temporary failure resolving|Could not (resolve|connect)|Network is unreachable|Connection failed' \
         "$1"; then
-        echo "apt's mirror cannot be reached: is there a network, or a proxy to be set in http_proxy?"
+        echo "vmi: apt's mirror cannot be reached: is there a network, or a proxy to be set in http_proxy?"
     elif grep -q 'Could not get lock' "$1"; then
-        echo 'another apt or dpkg is at work: try again when it is done'
+        echo 'vmi: another apt or dpkg is at work: try again when it is done'
     fi
 }
 
@@ -161,9 +161,8 @@ logged() {
     [ -e "$log.failed" ] || return 0
     rm -f "$log.failed"
     show_end "$log" >&2
-    what=$(advice "$log")
-    die "$step failed; the whole log is $log${what:+
-vmi: $what}"
+    advice "$log" >&2
+    die "$step failed; the whole log is $log"
 }
 
 check_qemu_source() {
@@ -300,8 +299,10 @@ is_plain() {
 # A place that all can write to, and in it a directory of ours that nobody else can put in our way
 shared_place() {
     parent=/var/tmp/qemu-vmi-$(id -u)
-    mkdir -m 700 -p "$parent"
-    [ ! -L "$parent" ] && [ "$(stat -c %u "$parent")" = "$(id -u)" ] || die "$parent is somebody else's"
+    [ -d "$parent" ] || mkdir -m 700 "$parent"
+    if [ -L "$parent" ] || [ "$(stat -c %u "$parent")" != "$(id -u)" ]; then
+        die "$parent is somebody else's"
+    fi
     echo "$parent/$1"
 }
 
@@ -330,7 +331,9 @@ place_build() {
     fi
     mkdir -p "$build" || die "cannot write to $top"
     build=$(readlink -f "$build")
-    source=$build/qemu-src apt_conf=$build/apt/apt.conf
+    source=$build/qemu-src
+    # shellcheck disable=SC2034 # debian.sh uses it
+    apt_conf=$build/apt/apt.conf
     mkdir -p "$build/log"
 }
 
