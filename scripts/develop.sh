@@ -7,7 +7,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 # In MB, with the sources; what the tests need is more packages, kernels and libvirt's source
-build_room=1200 test_room=1700
+build_room=1200 test_room=2200
 
 show_develop_help() {
     case $1 in
@@ -423,7 +423,7 @@ command_build() {
         esac
     done
     build_all
-    stage "Ready: $build/bin/qemu-system-i386 and $build/bin/qemu-system-x86_64"
+    stage "Ready: $top/build/bin/qemu-system-i386 and $top/build/bin/qemu-system-x86_64"
 }
 
 command_test() {

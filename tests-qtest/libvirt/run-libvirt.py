@@ -12,6 +12,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import argparse
 import json
+import os
 import pathlib
 import re
 import shlex
@@ -25,6 +26,7 @@ from daemon import (PATIENCE, SYSTEM_PLACES, Console, Daemon, LibvirtError,
                     become_init, unshare, wait_for, why_not)
 from vmitest.commands import commands, missing_output
 from vmitest.machine import Machine, MachineError
+from vmitest.root import as_root
 from vmitest.tap import Tap, pass_points
 
 FOUND = 'VMI: Found VMware, Inc. Hypervisor OPROM, API version 3.0, ROM version 1.0'
@@ -259,6 +261,9 @@ def outside(args):
 
 def main():
     args = parse_args()
+    command = as_root([sys.executable, *sys.argv]) if args.mode == 'system' and os.geteuid() else None
+    if command:
+        os.execvp(command[0], command)
     if args.inside:
         inside(args).end()
     else:

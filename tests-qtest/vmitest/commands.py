@@ -98,7 +98,8 @@ def unmarked(path):
 def missing_output(command, output):
     """The first line that the document shows and the command has not printed, or None"""
     def normal(line):
-        return ' '.join(re.sub(r'\d+', '0', line).split())
+        # Paths with a space are quoted
+        return ' '.join(re.sub(r'\d+', '0', line.replace("'", '')).split())
 
     seen = iter([normal(line) for line in output.splitlines()])
     for line in command.output:
