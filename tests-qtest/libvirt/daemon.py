@@ -74,7 +74,7 @@ def why_not(mode):
 
 def become_init():
     """
-    Return in a child. The first process of the namespace reaps what libvirtd starts, for libvirtd takes a QEMU
+    Return in a child. The first process of the namespace reaps what libvirtd starts, because libvirtd takes a QEMU
     that nobody has waited for to be alive; when it ends, all others are killed.
     """
     child = os.fork()

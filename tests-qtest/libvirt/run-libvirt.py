@@ -206,7 +206,7 @@ class LibvirtTest:
             if command.not_run:
                 continue
             try:
-                # A query is tried again, for the guest needs a moment to get there
+                # A query is tried again, because the guest needs a moment to get there
                 patience = PATIENCE if 'qemu-monitor-command' in command.text else 0
                 wait_for(command.text, lambda command=command: self.document_holds(command), patience)
             except LibvirtError:

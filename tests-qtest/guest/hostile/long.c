@@ -100,7 +100,7 @@ void test_long_mode(void)
     for (unsigned i = 0; i <= VECTOR_PF; i++) {
         set_gate64(i, (uint32_t)(i == VECTOR_UD ? long_ud : long_other));
     }
-    /* Below the PML4 it is as in PAE, but for the PDPT's rights. */
+    /* Below the PML4 it is as in PAE, except for the PDPT's rights. */
     paging_set(PAGING_PAE);
     for (uint32_t gib = 0; gib < 4; gib++) {
         *paging_pdpt_entry(gib << 30) |= PTE_WRITE;

@@ -17,7 +17,7 @@ static uint8_t __attribute__((used, aligned(16))) smm_stack[1024];
 
 /*
  * Entered in 16-bit code with paging off.  Go to 32-bit code at CPL 0, where
- * VMI calls would be allowed but for the mode, try them, and resume.
+ * VMI calls would be allowed except for the mode, try them, and resume.
  */
 asm(".text\n"
     ".code16\n"

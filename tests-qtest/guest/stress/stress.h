@@ -17,7 +17,7 @@
 
 /* What a space's pages must look like, and where its tables are */
 typedef struct Space {
-    uint32_t lock;              /* a leaf but for the frames' locks */
+    uint32_t lock;              /* a leaf except for the frames' locks */
     uint32_t cr3;
     uint8_t *pdpt;              /* PAE */
     uint8_t *dir, *table[TABLES];
