@@ -6,7 +6,9 @@
 
 #include "qemu/osdep.h"
 #include "exec/tb-flush.h"
+#include "hw/timer/hpet.h"
 #include "qapi/qapi-events-vmi.h"
+#include "qemu/error-report.h"
 #include "system/kvm.h"
 #include "system/runstate.h"
 #include "system/tcg.h"
@@ -25,6 +27,18 @@ void vmi_vcpu_forget(VMIVCPU *vcpu)
 {
     vmi_alarm_cancel_all(vcpu);
     vcpu->ap_staged = false;
+}
+
+/*
+ * The timer's set-up in the guest replaces what would map the HPET, and the
+ * kernel reads its registers all the same.
+ */
+static void vmi_warn_hpet(VMIPCIState *vmi)
+{
+    if ((vmi->groups & BIT(VMI_GROUP_TIMER)) && hpet_find()) {
+        warn_report_once("vmi-pci: Linux 2.6.24 to 2.6.34 dies with VMI on a "
+                         "machine that has an HPET: use -machine hpet=off");
+    }
 }
 
 bool vmi_handshake(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
@@ -59,9 +73,25 @@ bool vmi_handshake(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
     if (ok) {
         vmi->active_since = g_get_real_time() / G_USEC_PER_SEC;
         vmi->handshakes++;
+        vmi_warn_hpet(vmi);
         qapi_event_send_vmi_active(vmi->qom_path, rom);
     }
     return ok;
+}
+
+/*
+ * Linux 2.6.21-rc1 and its forerunners replace a call that they are refused by
+ * an empty function.  They ask for Halt early; later ports ask for it last.
+ */
+static void vmi_warn_no_apic(VMIPCIState *vmi, uint32_t nr)
+{
+    if ((nr == VMI_CALL_APICRead || nr == VMI_CALL_APICWrite) &&
+        vmi->relocated[VMI_CALL_Halt] != VMI_SERVICE_NONE) {
+        warn_report_once("vmi-pci: a guest's port of VMI as old as Linux "
+                         "2.6.21-rc1 cannot reach its local APIC without the "
+                         "calls for it, which KVM and smp=off leave out: use "
+                         "-accel tcg, or noapic and nolapic in the guest");
+    }
 }
 
 void vmi_relocate(VMIPCIState *vmi, CPUX86State *env)
@@ -74,7 +104,8 @@ void vmi_relocate(VMIPCIState *vmi, CPUX86State *env)
         [VMI_SERVICE_NATIVE] = { VMI_RELOCATION_CALL_REL,
                                  VMI_ROM_NATIVE_SLOTS },
         [VMI_SERVICE_HOST]   = { VMI_RELOCATION_CALL_REL },
-        [VMI_SERVICE_NOP]    = { VMI_RELOCATION_NOP, VMI_ROM_NATIVE_SLOTS },
+        [VMI_SERVICE_NOP]    = { VMI_RELOCATION_CALL_REL,
+                                 VMI_ROM_NATIVE_SLOTS },
         [VMI_SERVICE_SHARED] = { VMI_RELOCATION_CALL_REL,
                                  VMI_ROM_NATIVE_SLOTS },
     };
@@ -86,6 +117,9 @@ void vmi_relocate(VMIPCIState *vmi, CPUX86State *env)
         vmi_guest_error(vmi, "GetRelocationInfo before VMI_Init");
     } else {
         service = vmi_service(vmi, nr);
+    }
+    if (service == VMI_SERVICE_NONE) {
+        vmi_warn_no_apic(vmi, nr);
     }
     slots = answer[service].slots;
     if (service == VMI_SERVICE_HOST) {

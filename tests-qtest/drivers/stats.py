@@ -109,7 +109,7 @@ def check_active(host, start, halt='host'):
     host.go_on()
     host.wait('active')
     info = host.info()
-    told = {'native': 1, 'host': 1, 'nop': 3, 'shared': 1}
+    told = {'native': 1, 'host': 1, 'nop': 1, 'shared': 1}
     calls = {(call['number'], call['name'], told[call['service']])
              for call in info.get('calls', [])}
     asked = {(int(nr), name, int(kind)) for nr, name, kind in re.findall(

@@ -59,7 +59,7 @@ static void test_rules(void)
         VMI_CALL_GetCycleCounter, VMI_CALL_SetAlarm, VMI_CALL_CancelAlarm,
         VMI_CALL_GetWallclockTime, VMI_CALL_WallclockUpdated,
     };
-    unsigned bad = 0, jumps = 0;
+    unsigned bad = 0, jumps = 0, dropped = 0;
 
     for (unsigned i = 0; i < ARRAY_SIZE(timer); i++) {
         bad += vmi_type[timer[i]] != VMI_RELOCATION_CALL_REL;
@@ -73,8 +73,10 @@ static void test_rules(void)
     for (unsigned nr = 0; nr < VMI_MAX_CALLS; nr++) {
         jumps += vmi_type[nr] == VMI_RELOCATION_JUMP_REL &&
                  nr != VMI_CALL_IRET && nr != VMI_CALL_SYSEXIT;
+        dropped += vmi_type[nr] == VMI_RELOCATION_NOP;
     }
     report(!jumps, "no call but IRET and SYSEXIT is type 2", "%u", jumps);
+    report(!dropped, "no call is type 3", "%u", dropped);
     for (unsigned nr = VMI_CALL_IRET; nr <= VMI_CALL_Halt; nr++) {
         report(vmi_type[nr] == VMI_RELOCATION_CALL_REL,
                text("%s is served whatever is off", vmi_calls[nr].name),

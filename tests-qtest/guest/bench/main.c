@@ -35,16 +35,11 @@ static uint64_t samples[BENCH_KINDS][MAX_SAMPLES];
 
 static void patch_sites(void)
 {
-    static const uint8_t nop[] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };
-
     for (const BenchSite *site = __start_vmi_sites; site < __stop_vmi_sites;
          site++) {
         switch (vmi_type[site->nr]) {
         case VMI_RELOCATION_CALL_REL:
             vmi_patch_call(site->code, vmi_address[site->nr]);
-            break;
-        case VMI_RELOCATION_NOP:
-            memcpy(site->code, nop, sizeof(nop));
             break;
         case VMI_RELOCATION_NONE:
             break;
@@ -150,10 +145,7 @@ static bool has_kind(const BenchRow *row, BenchKind kind)
     }
     for (unsigned i = 0; kind != BENCH_NATIVE && i < ARRAY_SIZE(row->calls) &&
          row->calls[i]; i++) {
-        /* A NOP is patched in, but cannot be called. */
-        if (!bench_serves(row->calls[i]) ||
-            (kind == BENCH_POINTER &&
-             vmi_type[row->calls[i]] == VMI_RELOCATION_NOP)) {
+        if (!bench_serves(row->calls[i])) {
             return false;
         }
     }

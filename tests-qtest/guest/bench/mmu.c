@@ -84,8 +84,7 @@ void bench_mmu_init(void)
 
 void bench_mmu_announce(void)
 {
-    if (!bench_serves(VMI_CALL_AllocatePage) ||
-        vmi_type[VMI_CALL_AllocatePage] == VMI_RELOCATION_NOP) {
+    if (!bench_serves(VMI_CALL_AllocatePage)) {
         return;
     }
     for (unsigned space = 0; space < SPACES; space++) {
