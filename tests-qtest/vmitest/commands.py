@@ -4,8 +4,7 @@
 # one, which goes on as a shell would ask for more. Other lines are what it prints, or some of
 # it: runs of digits stand for any others, and [...] for anything.
 #
-# A block is marked as not run by a caption, or in Markdown by the line in italics before it, that begins with
-# "Not run: " and says why.
+# A block is marked as not run by a comment before it, which readers do not see: it begins with "not run: " and says why.
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
@@ -15,7 +14,7 @@ import subprocess
 
 RST_BLOCK = re.compile(r'( *)\.\. code-block:: console')
 MARKDOWN_BLOCK = re.compile(r'( *)```console')
-CAPTION = re.compile(r' *:caption: Not run: (.+)|\*Not run: (.+)\*')
+MARK = re.compile(r'(?:\.\. |<!-- )not run: (.+?)(?: -->)?')
 
 TYPED = re.compile(r' *(\$ | *(sudo |\./vmi |(build/bin/)?qemu-(system|img)\S* [^|]*-|virsh \S+ |tools/vmi|ninja \S|'
                    r'sphinx-build |meson (setup|test) ))')
@@ -34,6 +33,13 @@ def complete(text):
     """Whether a shell would not ask for more"""
     done = subprocess.run(['bash', '-n', '-c', text], stderr=subprocess.PIPE, text=True, check=False)
     return not text.endswith('\\') and done.returncode == 0 and 'here-document' not in done.stderr
+
+
+def mark_above(lines):
+    """Why a block is not run, from the lines above it; or None"""
+    above = '\n'.join(line.strip() for line in lines).rstrip().rpartition('\n\n')[2].replace('\n', ' ')
+    match = MARK.fullmatch(above)
+    return match and match[1]
 
 
 def parse_block(lines, place, not_run):
@@ -65,22 +71,15 @@ def commands(path):
         at += 1
         if not match:
             continue
-        start, not_run, block = at, None, []
+        not_run, block = mark_above(lines[:at - 1]), []
         indent = len(match[1]) + (0 if markdown else 3)
         if markdown:
-            # The mark may take several lines, up to an empty one
-            above = '\n'.join(lines[:at - 1]).rstrip().rpartition('\n\n')[2].replace('\n', ' ')
-            not_run = (CAPTION.fullmatch(above) or (None,) * 3)[2]
             while at < len(lines) and not lines[at].lstrip().startswith('```'):
                 block.append((at + 1, lines[at][indent:]))
                 at += 1
         else:
             while at < len(lines) and (not lines[at].strip() or lines[at].startswith(' ' * indent)):
-                caption = CAPTION.fullmatch(lines[at])
-                if caption and at == start:
-                    not_run = caption[1]
-                else:
-                    block.append((at + 1, lines[at][indent:]))
+                block.append((at + 1, lines[at][indent:]))
                 at += 1
         result += parse_block(block, path.name, not_run)
     return result
