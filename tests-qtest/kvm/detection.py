@@ -57,12 +57,12 @@ def test_run(tap, top):
              'with a KVM that cannot run 32-bit guests, it gives the reason in one line and does not start QEMU',
              said(result))
     result = run(top, 'tcg')
-    tap.fact(result.returncode == 0 and 'QEMU with -accel tcg' in result.stdout, 'with --accel tcg, it does not ask',
+    tap.fact(result.returncode == 0 and ' -accel tcg ' in result.stdout, 'with --accel tcg, it does not ask',
              said(result))
 
     write(top / 'build/project/kvm-probe', '#!/bin/sh\nexit 0\n')
     result = run(top)
-    tap.fact(result.returncode == 0 and 'QEMU with -accel kvm' in result.stdout and '-device vmi-pci' in result.stdout,
+    tap.fact(result.returncode == 0 and ' -accel kvm ' in result.stdout and '-device vmi-pci' in result.stdout,
              'with a KVM that can, it starts QEMU', said(result))
 
 
