@@ -8,6 +8,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 import argparse
+import subprocess
 import tempfile
 
 from vmitest.console import Console
@@ -33,6 +34,16 @@ def check_screen(tap, terminal, machine):
     tap.fact(found, 'it tells when a machine has gone', found and found[0])
 
 
+def check_without_terminal(tap, command):
+    done = subprocess.run(command, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=False)
+    tap.fact(done.returncode == 1 and
+             done.stderr.startswith('vmi-top: it draws on a terminal') and
+             done.stderr.count('\n') == 1,
+             'without a terminal, one line says that it needs one',
+             f'status {done.returncode}')
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--qemu', required=True)
@@ -40,6 +51,7 @@ def main():
     parser.add_argument('--vmi-top', required=True)
     args = parser.parse_args()
     tap = Tap()
+    check_without_terminal(tap, [args.vmi_top, '/nonexistent'])
     with tempfile.TemporaryDirectory(prefix='vmi-') as directory:
         monitor = f'{directory}/monitor'
         console = Console(directory)
