@@ -2,7 +2,8 @@
 #
 # In .rst files they are in "code-block:: console", in Markdown between ```console and ```. A line with "$ " begins
 # one, which goes on as a shell would ask for more. Other lines are what it prints, or some of
-# it: runs of digits stand for any others, and [...] for anything.
+# it: runs of digits stand for any others, and [...] for anything. Where a line is [...], nothing but what that line
+# stands for is left out.
 #
 # A block is marked as not run by a comment before it, which readers do not see: it begins with "not run: " and says why.
 #
@@ -12,6 +13,7 @@ import dataclasses
 import re
 import subprocess
 
+GAP = '[...]'
 RST_BLOCK = re.compile(r'( *)\.\. code-block:: console')
 MARKDOWN_BLOCK = re.compile(r'( *)```console')
 MARK = re.compile(r'(?:\.\. |<!-- )not run: (.+?)(?: -->)?')
@@ -54,7 +56,7 @@ def parse_block(lines, place, not_run):
             if command:
                 yield command
             command = Command(f'{place}:{number}', line[2:], [], not_run)
-        elif command and line.strip() not in ('', '[...]'):
+        elif command and line.strip():
             command.output.append(line.strip())
     if command:
         yield command
@@ -94,16 +96,43 @@ def unmarked(path):
             if TYPED.match(line) and number not in known]
 
 
-def missing_output(command, output):
-    """The first line that the document shows and the command has not printed, or None"""
-    def normal(line):
-        # Paths with a space are quoted
-        return ' '.join(re.sub(r'\d+', '0', line.replace("'", '')).split())
+def pattern(line):
+    """What a shown line matches"""
+    return re.compile('.*'.join(re.escape(normal(part)) for part in line.split(GAP)))
 
-    seen = iter([normal(line) for line in output.splitlines()])
+
+def normal(line):
+    # Paths with a space are quoted
+    return ' '.join(re.sub(r'\d+', '0', line.replace("'", '')).split())
+
+
+def find_run(patterns, lines, start):
+    """Where these patterns match lines without one between; return the place after them, and how many matched at best"""
+    best = 0
+    for at in range(start, len(lines)):
+        matched = 0
+        while matched < len(patterns) and at + matched < len(lines) and patterns[matched].search(lines[at + matched]):
+            matched += 1
+        if matched == len(patterns):
+            return at + matched, matched
+        best = max(best, matched)
+    return None, best
+
+
+def missing_output(command, output):
+    """The first line that the document shows and the command has not printed there, or None"""
+    seen = [line for line in map(normal, output.splitlines()) if line]
+    whole = GAP in command.output
+    runs = [[]]
     for line in command.output:
-        parts = [re.escape(normal(part)) for part in line.split('[...]')]
-        wanted = re.compile('.*'.join(parts))
-        if not any(wanted.search(other) for other in seen):
-            return line
+        if line == GAP or not whole:
+            runs.append([])
+        if line != GAP:
+            runs[-1].append(line)
+    at = 0
+    for shown in runs:
+        after, matched = find_run([pattern(line) for line in shown], seen, at) if shown else (at, 0)
+        if after is None:
+            return shown[matched]
+        at = after
     return None
