@@ -20,6 +20,9 @@ default_role = 'any'
 nitpicky = True
 
 html_theme = 'alabaster'
+# Long lines of commands go on in the next line
+html_static_path = ['static']
+html_css_files = ['wrap.css']
 html_theme_options = {
     'description': 'QEMU with the VMware Virtual Machine Interface',
     'page_width': '60em',
