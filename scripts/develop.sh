@@ -310,13 +310,14 @@ shared_place() {
 # for sources in such a place, build/ is a link to a directory elsewhere. A link that the user has made stays.
 place_build() {
     name=qemu-vmi/$(printf %s "$top" | sha256sum | cut -c 1-16)
-    place=$(readlink -f "$build") || place=
+    # Whoever empties a cache leaves a link to nothing
+    place=$(readlink -m "$build")
     case $place in
     */"$name") ;;
     # Left by sources that were moved or copied
     */qemu-vmi/????????????????) rm -f "$build" ;;
     esac
-    if ! is_plain "$(readlink -f "$build")"; then
+    if ! is_plain "$(readlink -m "$build")"; then
         place=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/$name
         if ! is_plain "$place" || ! mkdir -p "$place" 2>/dev/null; then
             place=$(shared_place "$name")
@@ -329,8 +330,8 @@ place_build() {
         ln -sfn "$place" "$build" || die "cannot write to $top"
         stage "Building in $place: QEMU takes no path with characters like those of $top"
     fi
-    mkdir -p "$build" || die "cannot write to $top"
-    build=$(readlink -f "$build")
+    build=$(readlink -m "$build")
+    mkdir -p "$build" || die "cannot write to ${build%/*}"
     source=$build/qemu-src
     # shellcheck disable=SC2034 # debian.sh uses it
     apt_conf=$build/apt/apt.conf
