@@ -10,13 +10,12 @@
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
-import argparse
 import os
 import tempfile
 
 from vmitest.console import Console
 from vmitest.drive import judge_end, print_last
-from vmitest.guest import guest_command
+from vmitest.guest import guest_command, guest_parser
 from vmitest.machine import Machine, MachineError, wait_for
 from vmitest.tap import Tap
 
@@ -100,11 +99,7 @@ def run(tap, args, function, *arguments):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--qemu', required=True)
-    parser.add_argument('--guest', required=True)
-    parser.add_argument('qemu_args', nargs='*')
-    args = parser.parse_args()
+    args = guest_parser().parse_args()
     tap = Tap()
     for case in REFUSED:
         run(tap, args, refused, *case)

@@ -8,14 +8,13 @@
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
-import argparse
 import os
 import re
 
 from vmitest.console import Console
 from vmitest.drive import drive, judge_end
 from vmitest.gdbstub import GDB
-from vmitest.guest import guest_command
+from vmitest.guest import guest_command, guest_parser
 from vmitest.machine import Machine
 
 IF = 0x200
@@ -25,12 +24,7 @@ VMCALL = bytes.fromhex('0f01c1')
 
 
 def parse_args():
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--qemu', required=True)
-    parser.add_argument('--guest', required=True)
-    parser.add_argument('--append', default='')
-    parser.add_argument('qemu_args', nargs='*')
-    return parser.parse_args()
+    return guest_parser().parse_args()
 
 
 class Debugger:

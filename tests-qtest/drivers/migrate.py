@@ -7,13 +7,12 @@
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
-import argparse
 import os
 
 from vmitest import abi
 from vmitest.console import Console
 from vmitest.drive import drive, judge_end
-from vmitest.guest import guest_command
+from vmitest.guest import guest_command, guest_parser
 from vmitest.machine import MachineError
 from vmitest.mover import Mover
 
@@ -24,17 +23,13 @@ ROM_CHECKSUM = abi.DEFINES['VMI_HDR_CHECKSUM']
 
 
 def parse_args():
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--qemu', required=True)
-    parser.add_argument('--guest', required=True)
-    parser.add_argument('--append', default='')
+    parser = guest_parser()
     parser.add_argument('--rounds', type=int, default=6)
     parser.add_argument('--ways', default='unix',
                         help='separated by commas, taken in turn: '
                         + ', '.join(Mover.WAYS))
     parser.add_argument('--rom', help='the ROM, of which the first QEMU '
                         'gets one that differs')
-    parser.add_argument('qemu_args', nargs='*')
     return parser.parse_args()
 
 

@@ -9,7 +9,6 @@
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
-import argparse
 import hashlib
 import os
 import shlex
@@ -18,6 +17,7 @@ import tempfile
 from vmitest import abi
 from vmitest.console import Console
 from vmitest.gdbstub import GDB
+from vmitest.guest import guest_parser
 from vmitest.machine import Machine, MachineError, wait_for
 from vmitest.tap import Tap
 
@@ -28,16 +28,12 @@ STUB = abi.slot('VMCALL', abi.CALLS['GetCycleCounter'])
 
 
 def parse_args():
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--qemu', required=True)
-    parser.add_argument('--guest', required=True)
-    parser.add_argument('--append', default='')
+    parser = guest_parser()
     parser.add_argument('--end', default='1..',
                         help='how the last line that the guest prints begins')
     parser.add_argument('--rom', type=lambda number: int(number, 0),
                         default=0xc0000, help='linear address of the ROM')
     parser.add_argument('--shift', default='auto')
-    parser.add_argument('qemu_args', nargs='*')
     return parser.parse_args()
 
 

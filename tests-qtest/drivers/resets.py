@@ -7,24 +7,19 @@
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
-import argparse
 import random
 import re
 import time
 
 from vmitest.console import Console
 from vmitest.drive import drive, judge_end
-from vmitest.guest import guest_command
+from vmitest.guest import guest_command, guest_parser
 from vmitest.machine import Machine
 
 
 def parse_args():
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--qemu', required=True)
-    parser.add_argument('--guest', required=True)
-    parser.add_argument('--append', default='')
+    parser = guest_parser()
     parser.add_argument('--boots', type=int, default=11)
-    parser.add_argument('qemu_args', nargs='*')
     return parser.parse_args()
 
 

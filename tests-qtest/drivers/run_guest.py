@@ -10,19 +10,15 @@
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
-import argparse
 import shlex
 import tempfile
 
-from vmitest.guest import check_log, guest_command, judge, run
+from vmitest.guest import check_log, guest_command, guest_parser, judge, run
 from vmitest.tap import Tap
 
 
 def parse_args():
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--qemu', required=True)
-    parser.add_argument('--guest', required=True)
-    parser.add_argument('--append', default='')
+    parser = guest_parser()
     parser.add_argument('--status', type=int, default=1,
                         help="QEMU's exit status; 1 is the guest's success")
     parser.add_argument('--timeout', type=float, default=150)
@@ -36,7 +32,6 @@ def parse_args():
                         'expressions')
     parser.add_argument('--plans', type=int, default=1,
                         help='how often the guest boots, with a plan each')
-    parser.add_argument('qemu_args', nargs='*')
     return parser.parse_args()
 
 

@@ -7,26 +7,22 @@
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
-import argparse
 import re
 import time
 
 from vmitest.console import Console
 from vmitest.drive import drive, judge_end
-from vmitest.guest import guest_command
+from vmitest.guest import guest_command, guest_parser
 from vmitest.machine import Machine, MachineError, wait_for
 
 FLOOD = 100000
 
 
 def parse_args():
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--qemu', required=True)
-    parser.add_argument('--guest', required=True)
-    parser.add_argument('--append', default='paging32')
+    parser = guest_parser()
+    parser.set_defaults(append='paging32')
     parser.add_argument('--off', action='append', default=[],
                         help='a group that is switched off')
-    parser.add_argument('qemu_args', nargs='*')
     return parser.parse_args()
 
 

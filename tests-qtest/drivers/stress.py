@@ -8,26 +8,21 @@
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
-import argparse
 import os
 import time
 
 from vmitest.console import Console
 from vmitest.drive import drive, judge_end
 from vmitest.gdbstub import GDB
-from vmitest.guest import guest_command
+from vmitest.guest import guest_command, guest_parser
 from vmitest.mover import Mover
 
 KERNEL = 0x100000       # where the guest's code begins
 
 
 def parse_args():
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--qemu', required=True)
-    parser.add_argument('--guest', required=True)
-    parser.add_argument('--append', default='')
+    parser = guest_parser()
     parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument('qemu_args', nargs='*')
     return parser.parse_args()
 
 

@@ -3,11 +3,22 @@
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
 
+import argparse
 import re
 import subprocess
 
 from vmitest.machine import DEBUG_EXIT
 from vmitest.tap import check_plan
+
+
+def guest_parser():
+    """The options of a driver that runs one guest program; it adds its own"""
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--qemu', required=True)
+    parser.add_argument('--guest', required=True)
+    parser.add_argument('--append', default='')
+    parser.add_argument('qemu_args', nargs='*')
+    return parser
 
 
 def guest_command(qemu, guest, output, *more):
