@@ -7,11 +7,8 @@
 #define USER_CS 0x1b
 #define USER_DS 0x23
 
-        .text
-
-/* uint32_t demo_enter_iret(uint32_t iret, const char *eip); iret 0: native */
-        .globl  demo_enter_iret
-demo_enter_iret:
+/* What demo_leave goes back with; EAX and EDX get the arguments */
+        .macro  prepare_to_enter
         push    %ebp
         push    %ebx
         push    %esi
@@ -22,6 +19,14 @@ demo_enter_iret:
         mov     $USER_DS, %ecx
         mov     %ecx, %ds
         mov     %ecx, %es
+        .endm
+
+        .text
+
+/* uint32_t demo_enter_iret(uint32_t iret, const char *eip); iret 0: native */
+        .globl  demo_enter_iret
+demo_enter_iret:
+        prepare_to_enter
         push    $USER_DS
         push    $user_stack_top
         push    $0x202
@@ -35,16 +40,7 @@ demo_enter_iret:
 /* uint32_t demo_enter_sysexit(uint32_t sysexit, const char *eip) */
         .globl  demo_enter_sysexit
 demo_enter_sysexit:
-        push    %ebp
-        push    %ebx
-        push    %esi
-        push    %edi
-        mov     20(%esp), %eax
-        mov     24(%esp), %edx
-        mov     %esp, leave_stack
-        mov     $USER_DS, %ecx
-        mov     %ecx, %ds
-        mov     %ecx, %es
+        prepare_to_enter
         mov     $user_stack_top, %ecx
         test    %eax, %eax
         jz      1f
