@@ -4,6 +4,9 @@
 # saved in: the files vmi-pci-*.json here, each the part of -dump-vmstate that
 # is about vmi-pci. QEMU's own checker compares.
 #
+# It prints TAP itself, because it is part of the series, and QEMU's tree has no
+# writer of TAP for a script.
+#
 # usage: check-vmstate.py --qemu QEMU --checker vmstate-static-checker.py
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
