@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/timer.h"
 #include "qemu/units.h"
 #include "vmi-test.h"
 
@@ -450,6 +451,44 @@ static void test_unrealized(void)
     qtest_quit(qts);
 }
 
+static uint16_t pit_count(QTestState *qts)
+{
+    uint8_t low;
+
+    qtest_outb(qts, 0x43, 0x00);
+    low = qtest_inb(qts, 0x40);
+    return qtest_inb(qts, 0x40) << 8 | low;
+}
+
+/*
+ * Linux 2.6.22 with VMI silences the PIT by mode 5. If the counter reads high
+ * then, its clock source starts the PIT again, with 250 interrupts a second.
+ */
+static void test_silent_pit(void)
+{
+    QTestState *qts = qtest_init("-machine pc " VMI_DEVICE);
+
+    qtest_irq_intercept_in(qts, "ioapic");
+    qtest_clock_step(qts, 1000);
+    g_assert_cmpint(pit_count(qts), >, 0xf000);
+    qtest_outb(qts, 0x43, 0x3a);
+    qtest_clock_step(qts, NANOSECONDS_PER_SECOND);
+    g_assert_cmpint(pit_count(qts), ==, 0);
+    g_assert_false(qtest_get_irq(qts, 0));
+    qtest_clock_step(qts, NANOSECONDS_PER_SECOND / 10);
+    g_assert_cmpint(pit_count(qts), ==, 0);
+    g_assert_false(qtest_get_irq(qts, 0));
+
+    /* It goes on in another mode. */
+    qtest_outb(qts, 0x43, 0x30);
+    qtest_outb(qts, 0x40, 0xe8);
+    qtest_outb(qts, 0x40, 0x03);
+    g_assert_false(qtest_get_irq(qts, 0));
+    qtest_clock_step(qts, NANOSECONDS_PER_SECOND / 1000);
+    g_assert_true(qtest_get_irq(qts, 0));
+    qtest_quit(qts);
+}
+
 static void add(const char *prefix, const char *name, const void *data,
                 void (*fn)(const void *))
 {
@@ -505,6 +544,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vmi-pci/slot-power-off/another-device",
                    test_slot_of_another);
     qtest_add_func("/vmi-pci/unrealized", test_unrealized);
+    qtest_add_func("/vmi-pci/silent-pit", test_silent_pit);
 
     return g_test_run();
 }
