@@ -159,17 +159,21 @@ static void vmi_alarm_retry(VMIAlarm *alarm)
     timer_mod_ns(alarm->timer, alarm->timer_ns);
 }
 
-/* Of a periodic alarm: the next expiry beyond now; false if there is none. */
+/*
+ * The alarm fires.  Of a periodic one: the next expiry beyond now; false if
+ * there is none.  The vCPU's lock is held.
+ */
 static bool vmi_alarm_advance(VMIAlarm *alarm, uint64_t now)
 {
-    uint64_t missed;
+    bool periodic = (alarm->flags & VMI_ALARM_PERIODIC) && alarm->period;
 
-    if (!(alarm->flags & VMI_ALARM_PERIODIC) || !alarm->period) {
-        return false;
+    if (periodic) {
+        /* Periods that were missed are dropped. */
+        alarm->expiry += (now - alarm->expiry) / alarm->period * alarm->period;
     }
-    missed = (now - alarm->expiry) / alarm->period;
-    alarm->expiry += missed * alarm->period;
-    return !uadd64_overflow(alarm->expiry, alarm->period, &alarm->expiry);
+    vmi_cycles_told(alarm->vcpu, alarm - alarm->vcpu->alarm, alarm->expiry);
+    return periodic &&
+           !uadd64_overflow(alarm->expiry, alarm->period, &alarm->expiry);
 }
 
 /* BQL held */

@@ -33,7 +33,9 @@ typedef struct VMIShared {
 
 /*
  * The data in the guest's copy of the ROM.  Stores through the memory API
- * would be dropped, as the firmware has write-protected it.
+ * would be dropped, as the firmware has write-protected it.  That is the
+ * chipset's doing, and the RAM behind it can be written to.  What is read-only
+ * by itself, as a file that a guest maps there may be, cannot.
  */
 static VMIShared vmi_shared_get(VMIPCIState *vmi)
 {
@@ -47,6 +49,7 @@ static VMIShared vmi_shared_get(VMIPCIState *vmi)
         return shared;
     }
     if (!memory_region_is_ram(section.mr) ||
+        memory_region_is_rom(section.mr) ||
         int128_get64(section.size) < VMI_ROM_SHARED_SIZE) {
         memory_region_unref(section.mr);
         return shared;

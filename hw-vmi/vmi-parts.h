@@ -50,6 +50,11 @@ bool vmi_rom_check(const char *romfile, Error **errp);
 void vmi_rom_write_header(VMIPCIState *vmi);
 
 /**
+ * vmi_rom_address_valid: whether guests look for a ROM at this address
+ */
+bool vmi_rom_address_valid(hwaddr address);
+
+/**
  * vmi_rom_find: where the ROM that a guest runs is in physical memory
  * @cpu: the vCPU in whose address space @linear is
  * @linear: linear address of the image's first byte, from the guest
@@ -75,7 +80,7 @@ int64_t vmi_cycles_to_ns(VMIPCIState *vmi, uint64_t cycles);
 /* vmi-time.c */
 
 /**
- * vmi_cycles: read a cycle counter
+ * vmi_cycles: read a cycle counter, for the guest
  * @counter: VMI_CYCLES_*
  *
  * Any thread; takes the vCPU's lock except for the real counter.
@@ -83,9 +88,19 @@ int64_t vmi_cycles_to_ns(VMIPCIState *vmi, uint64_t cycles);
 uint64_t vmi_cycles(VMIVCPU *vcpu, unsigned counter);
 
 /**
- * vmi_cycles_locked: vmi_cycles() under the vCPU's lock
+ * vmi_cycles_locked: read a cycle counter under the vCPU's lock
+ *
+ * The guest is not told, so the counter of available time may be found to be
+ * less when stolen time is brought up to date.
  */
 uint64_t vmi_cycles_locked(VMIVCPU *vcpu, unsigned counter);
+
+/**
+ * vmi_cycles_told: the guest knows that a counter has got to @cycles
+ *
+ * It will not read less.  The vCPU's lock is held.
+ */
+void vmi_cycles_told(VMIVCPU *vcpu, unsigned counter, uint64_t cycles);
 
 void vmi_time_vcpu_init(VMIVCPU *vcpu);
 
@@ -95,6 +110,13 @@ void vmi_time_vcpu_init(VMIVCPU *vcpu);
  * For a vCPU that is unplugged or whose state was loaded; BQL held.
  */
 void vmi_time_vcpu_reset(VMIVCPU *vcpu);
+
+/**
+ * vmi_time_check: see that the counters of a vCPU fit together
+ *
+ * Before the machine goes on; BQL held.
+ */
+void vmi_time_check(VMIVCPU *vcpu);
 
 /**
  * vmi_time_jumped: the machine was stopped, or its state loaded

@@ -62,6 +62,9 @@ static void vmi_vm_state_change(void *opaque, bool running, RunState state)
             vmi_kvm_time_stop(vmi);
         }
     }
+    for (uint32_t i = 0; running && i < vmi->nr_vcpus; i++) {
+        vmi_time_check(&vmi->vcpu[i]);
+    }
 }
 
 static void vmi_cpu_realize(DeviceListener *listener, DeviceState *dev)

@@ -110,8 +110,7 @@ uint64_t vmi_cycles_locked(VMIVCPU *vcpu, unsigned counter)
         return real;
     case VMI_CYCLES_AVAILABLE:
         vmi_sample_stolen(vcpu, now, real);
-        vcpu->available_seen = MAX(vcpu->available_seen, real - vcpu->stolen);
-        return vcpu->available_seen;
+        return MAX(vcpu->available_seen, real - vcpu->stolen);
     case VMI_CYCLES_STOLEN:
         vmi_sample_stolen(vcpu, now, real);
         return vcpu->stolen;
@@ -122,11 +121,22 @@ uint64_t vmi_cycles_locked(VMIVCPU *vcpu, unsigned counter)
 
 uint64_t vmi_cycles(VMIVCPU *vcpu, unsigned counter)
 {
+    uint64_t cycles;
+
     if (counter == VMI_CYCLES_REAL) {
         return vmi_cycles_locked(vcpu, counter);
     }
     QEMU_LOCK_GUARD(&vcpu->lock);
-    return vmi_cycles_locked(vcpu, counter);
+    cycles = vmi_cycles_locked(vcpu, counter);
+    vmi_cycles_told(vcpu, counter, cycles);
+    return cycles;
+}
+
+void vmi_cycles_told(VMIVCPU *vcpu, unsigned counter, uint64_t cycles)
+{
+    if (counter == VMI_CYCLES_AVAILABLE) {
+        vcpu->available_seen = MAX(vcpu->available_seen, cycles);
+    }
 }
 
 void vmi_time_vcpu_init(VMIVCPU *vcpu)
@@ -142,6 +152,20 @@ void vmi_time_vcpu_reset(VMIVCPU *vcpu)
     }
     vmi_time_vcpu_init(vcpu);
     vcpu->sampled_ns = 0;
+}
+
+/*
+ * State that was loaded may hold anything.  An available counter ahead of
+ * real time would stand still until that has caught up, and an alarm that
+ * waits for it would keep the main loop busy.
+ */
+void vmi_time_check(VMIVCPU *vcpu)
+{
+    uint64_t real = vmi_cycles(vcpu, VMI_CYCLES_REAL);
+
+    QEMU_LOCK_GUARD(&vcpu->lock);
+    vcpu->stolen = MIN(vcpu->stolen, real);
+    vcpu->available_seen = MIN(vcpu->available_seen, real - vcpu->stolen);
 }
 
 /*
