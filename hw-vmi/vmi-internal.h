@@ -152,6 +152,22 @@ typedef enum VMIAccel {
     VMI_ACCEL_KVM,
 } VMIAccel;
 
+/*
+ * What migrates and has to be valid.  A load leaves it here until all of it has
+ * been looked at, so one that is refused, or fails before that, leaves the
+ * device as it was in all that it computes or finds memory with.
+ */
+typedef struct VMIMigrated {
+    uint64_t cycle_frequency;
+    uint32_t virtual_top;
+    uint32_t groups;            /* that are on at the source */
+    bool active;
+    uint32_t rom_address;
+    uint32_t rom_linear;
+    uint8_t accel;
+    uint32_t rom_revision;
+} VMIMigrated;
+
 struct VMIPCIState {
     PCIDevice parent_obj;
 
@@ -206,7 +222,7 @@ struct VMIPCIState {
 
     bool wallclock_updated;     /* (a) */
     bool debugged;              /* (a) a debugger has set breakpoints */
-    uint32_t loaded_groups;     /* the source's, while state is loaded */
+    VMIMigrated migrated;       /* (B) while state is saved or loaded */
 };
 
 /**

@@ -67,6 +67,13 @@ void vmi_rom_write_header(VMIPCIState *vmi)
     memory_region_set_dirty(&vmi->parent_obj.rom, 0, VMI_HDR_SIZE);
 }
 
+bool vmi_rom_address_valid(hwaddr address)
+{
+    return address >= VMI_ROM_SEARCH_START &&
+           address <= VMI_ROM_SEARCH_END - VMI_ROM_SIZE &&
+           QEMU_IS_ALIGNED(address, VMI_ROM_ALIGN);
+}
+
 bool vmi_rom_find(X86CPU *cpu, uint32_t linear, uint32_t *phys)
 {
     CPUState *cs = CPU(cpu);
@@ -87,9 +94,7 @@ bool vmi_rom_find(X86CPU *cpu, uint32_t linear, uint32_t *phys)
         }
         offset += TARGET_PAGE_SIZE - (addr & ~TARGET_PAGE_MASK);
     }
-    if (start < VMI_ROM_SEARCH_START ||
-        start > VMI_ROM_SEARCH_END - VMI_ROM_SIZE ||
-        !QEMU_IS_ALIGNED(start, VMI_ROM_ALIGN)) {
+    if (!vmi_rom_address_valid(start)) {
         return false;
     }
 

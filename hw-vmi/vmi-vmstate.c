@@ -9,6 +9,7 @@
 
 #include "qemu/osdep.h"
 #include "migration/vmstate.h"
+#include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "system/kvm.h"
 #include "vmi-parts.h"
@@ -71,6 +72,15 @@ static const VMStateDescription vmstate_vmi_vcpu = {
     }
 };
 
+/* A field of what migrates beside the vCPUs, by the name that it has had */
+#define VMI_MIGRATED(_name, _field, _info, _type) {                     \
+    .name = (_name),                                                    \
+    .info = &(_info),                                                   \
+    .size = sizeof(_type),                                              \
+    .flags = VMS_SINGLE,                                                \
+    .offset = vmstate_offset_value(VMIPCIState, migrated._field, _type), \
+}
+
 /*
  * Revision 1 goes without saying.  A QEMU that knows others sends the number,
  * and one that does not know it refuses the guest.
@@ -79,7 +89,7 @@ static bool vmi_revision_needed(void *opaque)
 {
     VMIPCIState *vmi = opaque;
 
-    return vmi->active && vmi->rom_revision != 1;
+    return vmi->migrated.active && vmi->migrated.rom_revision != 1;
 }
 
 static const VMStateDescription vmstate_vmi_revision = {
@@ -88,7 +98,8 @@ static const VMStateDescription vmstate_vmi_revision = {
     .minimum_version_id = 1,
     .needed = vmi_revision_needed,
     .fields = (const VMStateField[]) {
-        VMSTATE_UINT32(rom_revision, VMIPCIState),
+        VMI_MIGRATED("rom_revision", rom_revision, vmstate_info_uint32,
+                     uint32_t),
         VMSTATE_END_OF_LIST()
     }
 };
@@ -97,7 +108,7 @@ static int vmi_pre_load(void *opaque)
 {
     VMIPCIState *vmi = opaque;
 
-    vmi->rom_revision = 1;
+    vmi->migrated.rom_revision = 1;
     for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
         vmi_vcpu_forget(&vmi->vcpu[i]);
     }
@@ -105,36 +116,48 @@ static int vmi_pre_load(void *opaque)
 }
 
 /* Refuse, with the reason, what this machine cannot carry on. */
-static bool vmi_load_valid(VMIPCIState *vmi, uint32_t groups)
+static bool vmi_migrated_valid(VMIPCIState *vmi, Error **errp)
 {
+    const VMIMigrated *in = &vmi->migrated;
     VMIAccel accel = kvm_enabled() ? VMI_ACCEL_KVM : VMI_ACCEL_TCG;
 
-    if (vmi->cycle_frequency < VMI_MIN_CYCLE_FREQUENCY ||
-        vmi->cycle_frequency > VMI_MAX_CYCLE_FREQUENCY) {
-        error_report("vmi-pci: invalid cycle frequency in migrated state");
+    if (in->cycle_frequency < VMI_MIN_CYCLE_FREQUENCY ||
+        in->cycle_frequency > VMI_MAX_CYCLE_FREQUENCY) {
+        error_setg(errp, "invalid cycle frequency %" PRIu64 " in migrated "
+                   "state", in->cycle_frequency);
         return false;
     }
-    if (!vmi_virtual_top_valid(vmi->virtual_top)) {
-        error_report("vmi-pci: invalid virtual-top in migrated state");
+    if (!vmi_virtual_top_valid(in->virtual_top)) {
+        error_setg(errp, "invalid virtual-top 0x%" PRIx32 " in migrated state",
+                   in->virtual_top);
         return false;
     }
-    if (groups != vmi->groups) {
-        error_report("vmi-pci: the guest comes from a machine with other call "
-                     "groups switched on (mask 0x%" PRIx32 ", here 0x%" PRIx32
-                     ")", groups, vmi->groups);
+    if (in->groups != vmi->groups) {
+        error_setg(errp, "the guest comes from a machine with other call "
+                   "groups switched on (mask 0x%" PRIx32 ", here 0x%" PRIx32
+                   ")", in->groups, vmi->groups);
         return false;
     }
-    if (vmi->active && vmi->accel != accel) {
-        error_report("vmi-pci: the guest uses VMI and was started under %s; "
-                     "its calls cannot be served under %s",
-                     vmi->accel == VMI_ACCEL_TCG ? "TCG" : "KVM",
-                     accel == VMI_ACCEL_TCG ? "TCG" : "KVM");
+    if (!in->active) {
+        return true;
+    }
+    if (in->accel != accel) {
+        error_setg(errp, "the guest uses VMI and was started under %s; its "
+                   "calls cannot be served under %s",
+                   in->accel == VMI_ACCEL_TCG ? "TCG" : "KVM",
+                   accel == VMI_ACCEL_TCG ? "TCG" : "KVM");
         return false;
     }
-    if (vmi->active && vmi->rom_revision != VMI_ROM_REVISION) {
-        error_report("vmi-pci: the guest runs a ROM of revision %" PRIu32
-                     "; revision %d is all that is known here",
-                     vmi->rom_revision, VMI_ROM_REVISION);
+    /* Under KVM, the device writes to the ROM that the guest runs. */
+    if (!vmi_rom_address_valid(in->rom_address)) {
+        error_setg(errp, "no guest runs its ROM at 0x%" PRIx32 ", as migrated "
+                   "state says", in->rom_address);
+        return false;
+    }
+    if (in->rom_revision != VMI_ROM_REVISION) {
+        error_setg(errp, "the guest runs a ROM of revision %" PRIu32
+                   "; revision %d is all that is known here",
+                   in->rom_revision, VMI_ROM_REVISION);
         return false;
     }
     return true;
@@ -143,10 +166,20 @@ static bool vmi_load_valid(VMIPCIState *vmi, uint32_t groups)
 static int vmi_post_load(void *opaque, int version_id)
 {
     VMIPCIState *vmi = opaque;
+    const VMIMigrated *in = &vmi->migrated;
+    Error *err = NULL;
 
-    if (!vmi_load_valid(vmi, vmi->loaded_groups)) {
+    if (!vmi_migrated_valid(vmi, &err)) {
+        error_reportf_err(err, "vmi-pci: ");
         return -EINVAL;
     }
+    vmi->cycle_frequency = in->cycle_frequency;
+    vmi->virtual_top = in->virtual_top;
+    vmi->rom_address = in->rom_address;
+    qatomic_set(&vmi->rom_linear, in->rom_linear);
+    vmi->accel = in->accel;
+    vmi->rom_revision = in->rom_revision;
+    qatomic_set(&vmi->active, in->active);
     for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
         vmi_time_vcpu_reset(&vmi->vcpu[i]);
         vmi_alarm_restart(&vmi->vcpu[i]);
@@ -161,7 +194,16 @@ static int vmi_pre_save(void *opaque)
 {
     VMIPCIState *vmi = opaque;
 
-    vmi->loaded_groups = vmi->groups;
+    vmi->migrated = (VMIMigrated) {
+        .cycle_frequency = vmi->cycle_frequency,
+        .virtual_top = vmi->virtual_top,
+        .groups = vmi->groups,
+        .active = vmi->active,
+        .rom_address = vmi->rom_address,
+        .rom_linear = vmi->rom_linear,
+        .accel = vmi->accel,
+        .rom_revision = vmi->rom_revision,
+    };
     return 0;
 }
 
@@ -174,13 +216,16 @@ const VMStateDescription vmstate_vmi_pci = {
     .pre_save = vmi_pre_save,
     .fields = (const VMStateField[]) {
         VMSTATE_PCI_DEVICE(parent_obj, VMIPCIState),
-        VMSTATE_UINT64(cycle_frequency, VMIPCIState),
-        VMSTATE_UINT32(virtual_top, VMIPCIState),
-        VMSTATE_UINT32(loaded_groups, VMIPCIState),
-        VMSTATE_BOOL(active, VMIPCIState),
-        VMSTATE_UINT32(rom_address, VMIPCIState),
-        VMSTATE_UINT32(rom_linear, VMIPCIState),
-        VMSTATE_UINT8(accel, VMIPCIState),
+        VMI_MIGRATED("cycle_frequency", cycle_frequency, vmstate_info_uint64,
+                     uint64_t),
+        VMI_MIGRATED("virtual_top", virtual_top, vmstate_info_uint32,
+                     uint32_t),
+        VMI_MIGRATED("loaded_groups", groups, vmstate_info_uint32, uint32_t),
+        VMI_MIGRATED("active", active, vmstate_info_bool, bool),
+        VMI_MIGRATED("rom_address", rom_address, vmstate_info_uint32,
+                     uint32_t),
+        VMI_MIGRATED("rom_linear", rom_linear, vmstate_info_uint32, uint32_t),
+        VMI_MIGRATED("accel", accel, vmstate_info_uint8, uint8_t),
         VMSTATE_UINT8_ARRAY(relocated, VMIPCIState, VMI_MAX_CALLS),
         VMSTATE_BOOL(wallclock_updated, VMIPCIState),
         VMSTATE_UINT32_EQUAL(nr_vcpus, VMIPCIState,

@@ -255,6 +255,7 @@ static void test_garbage(void)
     QTestState *qts;
 
     memset(garbage, 0xff, sizeof(garbage));
+    stl_be_p(&garbage[1], 0xcb000);     /* rom_address */
     garbage[9] = 0;             /* accel */
     save_with(ACTIVE, garbage, sizeof(garbage));
     qts = load(VMI_DEVICE, "completed");
