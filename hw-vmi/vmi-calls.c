@@ -91,9 +91,9 @@ static bool vmi_may_report(VMIPCIState *vmi)
  * message: those that are logged, and those that find no event waiting.
  *
  * The event is sent by a bottom half, because sending needs the BQL, and
- * contains the number of errors until then.  qatomic_inc is a full barrier:
- * if errors.message shows that an event is waiting, then the bottom half, which
- * clears it before it reads the number, reads one that includes this error.
+ * contains the number of errors until then: if errors.message shows that an
+ * event is waiting, then the bottom half, which clears it before it reads the
+ * number, reads one that includes this error.
  */
 static void G_GNUC_PRINTF(2, 0)
 vmi_guest_error_va(VMIPCIState *vmi, const char *fmt, va_list ap)
@@ -101,7 +101,8 @@ vmi_guest_error_va(VMIPCIState *vmi, const char *fmt, va_list ap)
     bool event, log;
     char *msg;
 
-    qatomic_inc(&vmi->errors.count);
+    stat64_add(&vmi->errors.count, 1);
+    smp_mb();                   /* the count before the message */
     event = !qatomic_read(&vmi->errors.message);
     log = qemu_loglevel_mask(LOG_GUEST_ERROR) && vmi_may_report(vmi);
     if (!event && !log) {

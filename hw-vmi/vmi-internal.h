@@ -22,6 +22,7 @@
 #include "hw/vmi/vmi-abi.h"
 #include "qemu/atomic.h"
 #include "qemu/notify.h"
+#include "qemu/stats64.h"
 #include "qemu/thread.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
@@ -62,17 +63,20 @@ typedef struct VMILVTT {
 /* Alarms that were up to 1, 2, 4... ns late; the last bucket is for the rest */
 #define VMI_LATENESS_BUCKETS 36
 
+/* Hosts of 32 bits would align it to 4 bytes. */
+typedef aligned_uint64_t VMICounter;
+
 /*
  * What is counted, since QEMU started.  Two kinds of fields by who writes:
  *   (o) only the vCPU's own thread, by vmi_count(); any thread may read
  *   (B) any thread that holds the BQL
  */
 typedef struct VMIStats {
-    uint64_t calls[VMI_MAX_CALLS];  /* (o) carried out by the host */
-    uint64_t refused;               /* (o) */
-    uint64_t losses;                /* (o) page table changes that counted */
-    uint64_t spaces_dropped;        /* (o) for too many made by other vCPUs */
-    uint64_t spaces_taken_back;     /* (o) by SetCR3, as they had been kept */
+    VMICounter calls[VMI_MAX_CALLS];    /* (o) carried out by the host */
+    VMICounter refused;             /* (o) */
+    VMICounter losses;              /* (o) page table changes that counted */
+    VMICounter spaces_dropped;      /* (o) for too many made by other vCPUs */
+    VMICounter spaces_taken_back;   /* (o) by SetCR3, as they had been kept */
     uint64_t alarms_fired;          /* (B) and so both below */
     uint64_t alarms_masked;
     uint64_t alarm_lateness[VMI_LATENESS_BUCKETS];
@@ -207,7 +211,7 @@ struct VMIPCIState {
         QemuMutex lock;         /* a leaf, for the next two */
         int64_t start;          /* of the current second, host ns */
         unsigned logged;        /* in it */
-        uint64_t count;         /* (a) */
+        Stat64 count;           /* (a) */
         char *message;          /* (a) of the last one, not sent yet, or NULL */
         QEMUBH *bh;             /* (c) sends it */
     } errors;
@@ -346,7 +350,7 @@ void vmi_refuse(VMIVCPU *vcpu, uint32_t nr, const char *why, const char *fmt,
 /**
  * vmi_count: add 1 to a counter that this thread alone counts in
  */
-static inline void vmi_count(uint64_t *counter)
+static inline void vmi_count(VMICounter *counter)
 {
     qatomic_set_u64(counter, *counter + 1);
 }

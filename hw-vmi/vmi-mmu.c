@@ -92,6 +92,16 @@ static bool vmi_mmu_is_loss(CPUX86State *env, uint64_t old, uint64_t new)
              (env->cr[4] & (CR4_SMEP_MASK | CR4_SMAP_MASK))));
 }
 
+/*
+ * Whether the host stores 64 bits at once.  If not, an ordinary store does what
+ * QEMU does for the guest's own: it stops the other CPUs.
+ */
+#ifdef CONFIG_ATOMIC64
+#define VMI_MMU_ATOMIC64 true
+#else
+#define VMI_MMU_ATOMIC64 false
+#endif
+
 /* The store of SetPxE or SetPxELong; returns the entry that was there. */
 static inline QEMU_ALWAYS_INLINE uint64_t
 vmi_mmu_exchange(CPUX86State *env, uint32_t addr, void *host, unsigned size,
@@ -108,9 +118,9 @@ vmi_mmu_exchange(CPUX86State *env, uint32_t addr, void *host, unsigned size,
             cpu_stl_data_ra(env, addr, new, ra);
         }
     } else {
-        if (likely(host)) {
-            old = le64_to_cpu(qatomic_read((uint64_t *)host));
-            qatomic_set((uint64_t *)host, cpu_to_le64(new));
+        if (likely(host) && VMI_MMU_ATOMIC64) {
+            old = le64_to_cpu(qatomic_read_u64((uint64_t *)host));
+            qatomic_set_u64((uint64_t *)host, cpu_to_le64(new));
         } else {
             old = cpu_ldq_data_ra(env, addr, ra);
             cpu_stq_data_ra(env, addr, new, ra);

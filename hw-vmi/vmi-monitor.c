@@ -175,7 +175,7 @@ static void vmi_stats_number(VMIStatsOut *out, const char *name,
 static void vmi_stats_vm(VMIStatsOut *out, VMIPCIState *vmi)
 {
     vmi_stats_number(out, "handshakes", vmi->handshakes);
-    vmi_stats_number(out, "guest-errors", qatomic_read(&vmi->errors.count));
+    vmi_stats_number(out, "guest-errors", stat64_get(&vmi->errors.count));
 }
 
 static void vmi_stats_vcpu(VMIStatsOut *out, VMIVCPU *vcpu)
@@ -279,9 +279,10 @@ static void vmi_send_error(void *opaque)
     VMIPCIState *vmi = opaque;
     g_autofree char *msg = qatomic_xchg(&vmi->errors.message, NULL);
 
+    smp_mb__after_rmw();        /* the message before the count */
     if (msg) {
         qapi_event_send_vmi_guest_error(vmi->qom_path, msg,
-                                        qatomic_read(&vmi->errors.count));
+                                        stat64_get(&vmi->errors.count));
     }
 }
 

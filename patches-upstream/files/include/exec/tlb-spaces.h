@@ -28,7 +28,7 @@
 #include "hw/core/cpu.h"
 
 /* tlb_spaces_table_changed(): which page is not known */
-#define TLB_SPACES_ANY_PAGE UINT64_MAX
+#define TLB_SPACES_ANY_PAGE (~(vaddr)0)
 
 /**
  * tlb_spaces_enable: keep address spaces of a CPU
