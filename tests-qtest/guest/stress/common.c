@@ -7,6 +7,8 @@
 #include "stress.h"
 
 CPU stress_cpu[MAX_CPUS];
+uint8_t frames[FRAMES][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+uint8_t borders[BORDERS][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
 CPU *stress_this(void)
 {
@@ -38,4 +40,15 @@ void stress_lock(uint32_t *lock)
 void stress_unlock(uint32_t *lock)
 {
     __atomic_store_n(lock, 0, __ATOMIC_RELEASE);
+}
+
+void stress_check(Fact fact, bool ok, uint32_t seen, uint32_t wanted)
+{
+    CPU *cpu = stress_this();
+
+    cpu->fact[fact].checked++;
+    if (!ok && !cpu->fact[fact].failed++) {
+        cpu->fact[fact].seen = seen;
+        cpu->fact[fact].wanted = wanted;
+    }
 }

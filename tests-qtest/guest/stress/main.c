@@ -8,7 +8,7 @@
  * The device's check=on looks at the same time for what was kept too long.
  *
  * Arguments: pae or paging32; cpus=N; seed=N; rounds=N, or until a key is
- * pressed.
+ * pressed; large=N, where the large pages' frames are, in MiB.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -16,26 +16,13 @@
 #include "libc.h"
 #include "stress.h"
 
-#define RW  (PTE_PRESENT | PTE_WRITE | PTE_USER)
-#define RO  (PTE_PRESENT | PTE_USER)
-
-/* In a frame: its own address, a word that is written, and functions */
-#define MARK        0
-#define WORD        4
-#define FUNCTION(n) (64 + (n) * 64)
-
-/* A page of the kernel's for each CPU, in a place that is not used else */
-#define KERNEL_PAGE (DIRECT_MAP + 0x01800000)
-
-uint8_t frames[FRAMES][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
-
 static uint32_t slot_lock[FRAMES][SLOTS], slot_value[FRAMES][SLOTS];
 static uint32_t rounds;         /* 0: until a key is pressed */
 static bool ended;
 
 /* At times nothing changes but by new spaces: each change makes all stale. */
 static bool calm;
-#define CALM_OPS 5
+#define CALM_OPS 8
 
 static const char *const fact_names[FACTS] = {
     [READ] = "a page that is read is the frame of its entry, or faults",
@@ -47,96 +34,25 @@ static const char *const fact_names[FACTS] = {
     [UNLINKED] = "below an entry that was taken from a page directory nothing "
                  "is mapped",
     [GLOBAL] = "a kernel's page is its new frame in all spaces after InvalPage",
+    [CROSS] = "code that goes across the end of a page is that of both pages",
+    [MANY_PAGES] = "each of many pages is the frame of its entry",
+    [LARGE] = "a kernel's large page is its new frame in all spaces after "
+              "InvalPage of any address in it",
+    [LARGE_CODE] = "code in it, too",
 };
-
-void stress_check(Fact fact, bool ok, uint32_t seen, uint32_t wanted)
-{
-    CPU *cpu = stress_this();
-
-    cpu->fact[fact].checked++;
-    if (!ok && !cpu->fact[fact].failed++) {
-        cpu->fact[fact].seen = seen;
-        cpu->fact[fact].wanted = wanted;
-    }
-}
 
 static void handle_page_fault(Frame *frame)
 {
-    /* What is called, and not mapped, returns 0. */
+    /* What is called, and not mapped, or not its second half, returns 0. */
     if (frame->eip == (uint32_t)probe_load ||
-        frame->eip == (uint32_t)probe_store || frame->eip == read_cr2()) {
+        frame->eip == (uint32_t)probe_store || frame->eip == read_cr2() ||
+        (frame->eip % PAGE_SIZE == HEAD && frame->eip + 2 == read_cr2())) {
         frame->eip = (uint32_t)probe_failed;
     } else {
         printf("Bail out! page fault at 0x%x of 0x%x\n", frame->eip,
                read_cr2());
         guest_exit(false);
     }
-}
-
-static unsigned index_of(Space *s)
-{
-    return s - spaces;
-}
-
-static void load(Space *s)
-{
-    CPU *cpu = stress_this();
-
-    vmi_call(VMI_CALL_SetCR3, s->cr3, 0, 0, 0, 0);
-    cpu->space = s;
-    cpu->seen[index_of(s)] = s->generation;
-}
-
-static bool knows(Space *s)
-{
-    CPU *cpu = stress_this();
-
-    return cpu->space == s && cpu->seen[index_of(s)] == s->generation;
-}
-
-/* Forget what the TLB may have of this space, which has changed. */
-static void refresh(Space *s)
-{
-    CPU *cpu = stress_this();
-
-    if (cpu->space != s) {
-        load(s);
-        return;
-    }
-    if (knows(s)) {
-        return;
-    }
-    switch (stress_random(4)) {
-    case 0:
-        vmi_call(VMI_CALL_SetCR3, s->cr3, 0, 0, 0, 0);
-        break;
-    case 1:
-        vmi_call(VMI_CALL_FlushTLB, VMI_FLUSH_TLB, 0, 0, 0, 0);
-        break;
-    case 2:
-        vmi_call(VMI_CALL_FlushTLB, VMI_FLUSH_TLB | VMI_FLUSH_GLOBAL, 0, 0, 0,
-                 0);
-        break;
-    default:
-        for (unsigned i = 0; i < TABLES * PAGES; i++) {
-            vmi_call(VMI_CALL_InvalPage, space_page(i / PAGES, i % PAGES), 0,
-                     0, 0, 0);
-        }
-        break;
-    }
-    cpu->seen[index_of(s)] = s->generation;
-}
-
-static uint64_t new_entry(void)
-{
-    static const uint32_t rights[] = { 0, RO, RW, RW };
-    uint32_t right = rights[stress_random(4)];
-
-    /* As kernels do, and as the processor has left the one before */
-    if (stress_random(4)) {
-        right |= right ? PTE_ACCESSED | PTE_DIRTY : 0;
-    }
-    return right ? (uint32_t)frames[stress_random(FRAMES)] | right : 0;
 }
 
 /* As a kernel does that ages a page, or write-protects it */
@@ -152,19 +68,13 @@ static uint64_t next_entry(Space *s, unsigned table, unsigned page)
     case 2:
         return entry & ~(uint64_t)(PTE_DIRTY | PTE_ACCESSED);
     default:
-        return new_entry();
+        return stress_new_entry();
     }
-}
-
-/* What this space has for a page: 0 if it faults */
-static uint64_t mapped(Space *s, unsigned table, unsigned page)
-{
-    return s->linked[table] ? s->entry[table][page] : 0;
 }
 
 static void check_read(Space *s, Fact fact, unsigned table, unsigned page)
 {
-    uint32_t wanted = mapped(s, table, page) & -PAGE_SIZE, value = 0;
+    uint32_t wanted = stress_mapped(s, table, page) & -PAGE_SIZE, value = 0;
     bool ok = probe_read(space_page(table, page) + MARK, &value);
 
     stress_check(fact, ok ? value == wanted : !wanted, value, wanted);
@@ -172,7 +82,7 @@ static void check_read(Space *s, Fact fact, unsigned table, unsigned page)
 
 static void check_write(Space *s, unsigned table, unsigned page)
 {
-    uint64_t entry = mapped(s, table, page);
+    uint64_t entry = stress_mapped(s, table, page);
     uint32_t linear = space_page(table, page) + WORD + 4 * this_cpu();
     uint32_t value = stress_random(UINT32_MAX), frame = entry & -PAGE_SIZE;
     bool ok = probe_write(linear, value);
@@ -189,12 +99,13 @@ static void check_write(Space *s, unsigned table, unsigned page)
 
 static void do_look(Space *s)
 {
-    refresh(s);
+    stress_refresh(s);
     for (unsigned i = 0; i < 8; i++) {
         unsigned table = stress_random(TABLES), page = stress_random(PAGES);
 
         check_read(s, READ, table, page);
         check_write(s, table, page);
+        check_cross(s);
     }
 }
 
@@ -202,7 +113,7 @@ static void do_look(Space *s)
 static void changed(Space *s, unsigned table, unsigned page, bool had)
 {
     CPU *cpu = stress_this();
-    bool knew = knows(s);
+    bool knew = stress_knows(s);
 
     if (!had) {
         return;
@@ -210,7 +121,7 @@ static void changed(Space *s, unsigned table, unsigned page, bool had)
     s->generation++;
     if (knew && stress_random(2)) {
         vmi_call(VMI_CALL_InvalPage, space_page(table, page), 0, 0, 0, 0);
-        cpu->seen[index_of(s)] = s->generation;
+        cpu->seen[space_index(s)] = s->generation;
         check_read(s, READ, table, page);
     }
 }
@@ -250,11 +161,11 @@ static void do_fork(Space *from)
     }
     from->generation++;
     to->generation++;
-    refresh(to);
-    stress_check(FORKED, !probe_write(space_page(table, page) + 0x800, 0),
+    stress_refresh(to);
+    stress_check(FORKED, !probe_write(space_page(table, page) + UNUSED, 0),
                  1, 0);
-    refresh(from);
-    stress_check(FORKED, !probe_write(space_page(table, page) + 0x800, 0),
+    stress_refresh(from);
+    stress_check(FORKED, !probe_write(space_page(table, page) + UNUSED, 0),
                  1, 0);
     stress_unlock(&to->lock);
 }
@@ -273,10 +184,10 @@ static void do_code(Space *s)
 {
     unsigned slot = stress_random(SLOTS);
 
-    refresh(s);
+    stress_refresh(s);
     for (unsigned i = 0; i < 8; i++) {
         unsigned table = stress_random(TABLES), page = stress_random(PAGES);
-        uint64_t entry = mapped(s, table, page);
+        uint64_t entry = stress_mapped(s, table, page);
         uint32_t at = (uint32_t)entry & -PAGE_SIZE, value = 0, reg[4];
         unsigned frame = (at - (uint32_t)frames) / PAGE_SIZE;
 
@@ -315,10 +226,10 @@ static void do_rebuild(Space *s)
     }
     space_release(s);
     space_build(s);
-    load(s);
+    stress_load(s);
     check_read(s, BUILT, stress_random(TABLES), stress_random(PAGES));
     for (unsigned i = 0; i < TABLES * PAGES; i++) {
-        space_set(s, i / PAGES, i % PAGES, new_entry(), true);
+        space_set(s, i / PAGES, i % PAGES, stress_new_entry(), true);
     }
 }
 
@@ -330,48 +241,30 @@ static void do_unlink(Space *s)
     if (s->linked[table]) {
         space_link(s, table, false, stress_this()->space == s);
         s->generation++;
-        refresh(s);
-        check_read(s, UNLINKED, table, stress_random(PAGES));
+        /* Or the load of another space is all that flushes it. */
+        if (stress_random(2)) {
+            stress_refresh(s);
+            check_read(s, UNLINKED, table, stress_random(PAGES));
+        }
     }
     if (stress_random(4)) {
         space_link(s, table, true, stress_this()->space == s);
-        if (knows(s)) {
+        if (stress_knows(s)) {
             check_read(s, READ, table, stress_random(PAGES));
         }
     }
 }
 
-/* The kernel's mappings are the same in all spaces: one InvalPage for all. */
-static void do_kernel_page(Space *s)
-{
-    CPU *cpu = stress_this();
-    uint32_t linear = KERNEL_PAGE + this_cpu() * PAGE_SIZE, value = 0;
-
-    cpu->kernel_frame = stress_random(FRAMES);
-    set_kernel_page(linear, (uint32_t)frames[cpu->kernel_frame] | PTE_PRESENT |
-                    PTE_GLOBAL);
-    vmi_call(VMI_CALL_InvalPage, linear, 0, 0, 0, 0);
-    probe_read(linear, &value);
-    stress_check(GLOBAL, value == (uint32_t)frames[cpu->kernel_frame], value,
-                 (uint32_t)frames[cpu->kernel_frame]);
-}
-
-static void check_kernel_page(void)
-{
-    uint32_t value = 0, wanted = (uint32_t)frames[stress_this()->kernel_frame];
-
-    probe_read(KERNEL_PAGE + this_cpu() * PAGE_SIZE, &value);
-    stress_check(GLOBAL, value == wanted, value, wanted);
-}
-
 static void run_rounds(void)
 {
     static void (*const ops[])(Space *) = {
-        do_look, do_look, do_code, do_rebuild, do_kernel_page,
-        do_change, do_change, do_change, do_fork, do_unlink,
+        do_look, do_look, do_code, do_rebuild, do_kernel_page, do_many,
+        do_large, do_kernel_burst,
+        do_change, do_change, do_change, do_fork, do_unlink, do_many_change,
     };
 
-    do_kernel_page(NULL);
+    do_kernel_burst(NULL);
+    do_large(NULL);
     for (uint32_t round = 1; !READ_ONCE(ended); round++) {
         CPU *cpu = stress_this();
         Space *s = &spaces[stress_random(SPACES)];
@@ -383,8 +276,9 @@ static void run_rounds(void)
         cpu->calls = stress_random(8);
         stress_lock(&s->lock);
         if (stress_random(4) == 0) {
-            load(s);
-            check_kernel_page();
+            stress_load(s);
+            check_kernel_pages();
+            check_large();
         }
         if (this_cpu() == 0 && stress_random(32) == 0) {
             calm = !calm;
@@ -429,13 +323,14 @@ void guest_main(void)
         stress_cpu[id].random = seed * 2654435761u + id + 1;
     }
     for (unsigned frame = 0; frame < FRAMES; frame++) {
-        AT(uint32_t, frames[frame] + MARK) = (uint32_t)frames[frame];
+        more_init_frame(frames[frame], frame + 1);
         for (unsigned slot = 0; slot < SLOTS; slot++) {
             slot_value[frame][slot] = frame * SLOTS + slot;
             write_function((uint32_t)frames[frame] + FUNCTION(slot),
                            slot_value[frame][slot]);
         }
     }
+    more_init();
     space_init();
     ap_start_all();
     printf("# running\n");

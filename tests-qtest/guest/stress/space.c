@@ -10,7 +10,6 @@
 #include "libc.h"
 #include "stress.h"
 
-#define USER_RW (PTE_PRESENT | PTE_WRITE | PTE_USER)
 /* Few to choose from, so that most come back soon */
 #define PER_SPACE (TABLES + 1 + (paging_mode() == PAGING_PAE))
 #define POOL_MAX (SPACES * (TABLES + 2) + 2)
@@ -24,10 +23,20 @@ static uint8_t pool[POOL_MAX][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static bool pool_used[POOL_MAX];
 static uint32_t pool_lock;
 static uint8_t *first_dir;      /* what all spaces share, from the boot's */
+static uint32_t dirs_lock;      /* a leaf: which directories there are */
+
+/* The tables at MANY_BASE, and one whose last page is in front of PLAY_BASE */
+static uint8_t many[SPACES][2][PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+static uint8_t border[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
 static bool pae(void)
 {
     return paging_mode() == PAGING_PAE;
+}
+
+unsigned space_index(Space *s)
+{
+    return s - spaces;
 }
 
 uint32_t space_page(unsigned table, unsigned page)
@@ -67,11 +76,14 @@ static uint8_t *slot(uint8_t *table, unsigned index)
     return table + index * (pae() ? 8 : 4);
 }
 
-static uint8_t *dir_slot(Space *s, unsigned table)
+static unsigned per_table(void)
 {
-    uint32_t linear = space_page(table, 0);
+    return PAGE_SIZE / (pae() ? 8 : 4);
+}
 
-    return slot(s->dir, pae() ? (linear >> 21) & 511 : linear >> 22);
+static uint8_t *dir_slot(uint8_t *dir, uint32_t linear)
+{
+    return slot(dir, pae() ? (linear >> 21) & 511 : linear >> 22);
 }
 
 static uint64_t get_slot(uint8_t *at)
@@ -113,9 +125,10 @@ static void change(uint8_t *at, uint64_t entry, uint32_t flags)
     }
 }
 
-static uint32_t change_flags(uint32_t linear, uint32_t level, bool current)
+/* The level bits may be any, because Linux passes wrong ones, too. */
+static uint32_t change_flags(uint32_t linear, bool current)
 {
-    uint32_t flags = level | (linear & -PAGE_SIZE);
+    uint32_t flags = stress_random(16) | (linear & -PAGE_SIZE);
 
     if (current && stress_random(2)) {
         flags |= VMI_PAGE_CURRENT_AS;
@@ -135,7 +148,7 @@ void space_set(Space *s, unsigned table, unsigned page, uint64_t entry,
         put_slot(alias(at), entry);
         return;
     }
-    change(alias(at), entry, change_flags(linear, VMI_PAGE_PT, current));
+    change(alias(at), entry, change_flags(linear, current));
 }
 
 uint64_t space_get(Space *s, unsigned table, unsigned page)
@@ -146,15 +159,45 @@ uint64_t space_get(Space *s, unsigned table, unsigned page)
 void space_link(Space *s, unsigned table, bool link, bool current)
 {
     s->linked[table] = link;
-    change(alias(dir_slot(s, table)),
-           link ? (uint32_t)s->table[table] | USER_RW : 0,
-           change_flags(space_page(table, 0), VMI_PAGE_PD, current));
+    change(alias(dir_slot(s->dir, space_page(table, 0))),
+           link ? (uint32_t)s->table[table] | RW : 0,
+           change_flags(space_page(table, stress_random(PAGES)), current));
 }
 
 void set_kernel_page(uint32_t linear, uint64_t entry)
 {
     change(paging_entry(linear), entry,
-           change_flags(linear, VMI_PAGE_PT, true));
+           change_flags(linear, true));
+}
+
+unsigned space_many(void)
+{
+    return 2 * per_table();
+}
+
+void space_set_many(Space *s, unsigned i, uint64_t entry, bool current)
+{
+    uint8_t *at = slot(many[space_index(s)][i / per_table()], i % per_table());
+
+    change(alias(at), entry, change_flags(MANY_BASE + i * PAGE_SIZE, current));
+}
+
+void space_set_large(uint32_t linear, uint64_t entry)
+{
+    stress_lock(&dirs_lock);
+    put_slot(dir_slot(first_dir, linear), entry);
+    for (unsigned i = 0; i < SPACES; i++) {
+        if (!spaces[i].dir) {
+            continue;
+        }
+        if (stress_random(2)) {
+            put_slot(dir_slot(spaces[i].dir, linear), entry);
+        } else {
+            change(alias(dir_slot(spaces[i].dir, linear)), entry,
+                   change_flags(linear, stress_this()->space == &spaces[i]));
+        }
+    }
+    stress_unlock(&dirs_lock);
 }
 
 static void announce(unsigned call, uint8_t *page, uint32_t level)
@@ -165,14 +208,25 @@ static void announce(unsigned call, uint8_t *page, uint32_t level)
 
 void space_build(Space *s)
 {
-    s->dir = pool_get();
-    memcpy(s->dir, first_dir, PAGE_SIZE);
+    uint8_t *dir = pool_get();
+
+    stress_lock(&dirs_lock);
+    memcpy(dir, first_dir, PAGE_SIZE);
+    s->dir = dir;
+    stress_unlock(&dirs_lock);
     announce(VMI_CALL_AllocatePage, s->dir, VMI_PAGE_PD);
     for (unsigned table = 0; table < TABLES; table++) {
         s->table[table] = pool_get();
         announce(VMI_CALL_AllocatePage, s->table[table], VMI_PAGE_PT);
-        put_slot(dir_slot(s, table), (uint32_t)s->table[table] | USER_RW);
+        put_slot(slot(s->table[table], PAGES),
+                 (uint32_t)borders[1] | RO | PTE_GLOBAL);
+        put_slot(dir_slot(s->dir, space_page(table, 0)),
+                 (uint32_t)s->table[table] | RW);
         s->linked[table] = true;
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        put_slot(dir_slot(s->dir, MANY_BASE + i * per_table() * PAGE_SIZE),
+                 (uint32_t)many[space_index(s)][i] | RW);
     }
     memset(s->entry, 0, sizeof(s->entry));
     s->cr3 = (uint32_t)s->dir;
@@ -191,6 +245,11 @@ void space_build(Space *s)
 /* No CPU has it loaded. */
 void space_release(Space *s)
 {
+    uint8_t *dir = s->dir;
+
+    stress_lock(&dirs_lock);
+    s->dir = NULL;
+    stress_unlock(&dirs_lock);
     if (pae()) {
         announce(VMI_CALL_ReleasePage, s->pdpt, VMI_PAGE_PDP);
         pool_put(s->pdpt);
@@ -199,14 +258,18 @@ void space_release(Space *s)
         announce(VMI_CALL_ReleasePage, s->table[table], VMI_PAGE_PT);
         pool_put(s->table[table]);
     }
-    announce(VMI_CALL_ReleasePage, s->dir, VMI_PAGE_PD);
-    pool_put(s->dir);
+    announce(VMI_CALL_ReleasePage, dir, VMI_PAGE_PD);
+    pool_put(dir);
 }
 
 void space_init(void)
 {
     first_dir = (uint8_t *)(pae() ? (uint32_t)*paging_pdpt_entry(PLAY_BASE) &
                                     -PAGE_SIZE : read_cr3());
+    put_slot(slot(border, per_table() - 1),
+             (uint32_t)borders[0] | RO | PTE_GLOBAL);
+    put_slot(dir_slot(first_dir, PLAY_BASE - PAGE_SIZE),
+             (uint32_t)border | RW);
     for (unsigned i = 0; i < SPACES; i++) {
         space_build(&spaces[i]);
     }
