@@ -1,5 +1,5 @@
 /*
- * VMI: a guest enters VMI mode, asks what the host serves, and is reset
+ * VMI: a guest enters VMI mode, and asks what the host serves
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,7 +10,6 @@
 #include "qapi/qapi-events-vmi.h"
 #include "qemu/error-report.h"
 #include "system/kvm.h"
-#include "system/runstate.h"
 #include "system/tcg.h"
 #include "trace.h"
 #include "vmi-kvm.h"
@@ -27,6 +26,7 @@ void vmi_vcpu_forget(VMIVCPU *vcpu)
 {
     vmi_alarm_cancel_all(vcpu);
     vcpu->ap_staged = false;
+    vcpu->ap_native = false;
 }
 
 /*
@@ -134,30 +134,4 @@ void vmi_relocate(VMIPCIState *vmi, CPUX86State *env)
     env->regs[R_EAX] = service == VMI_SERVICE_NONE ? 0 :
                        slots + nr * VMI_ROM_SLOT_SIZE;
     env->regs[R_EDX] = answer[service].type;
-}
-
-/*
- * Of the machine, not of the PCI bus: a guest that resets the bridge in
- * front of the device goes on calling its ROM.
- */
-void vmi_reset(void *opaque)
-{
-    VMIPCIState *vmi = opaque;
-
-    trace_vmi_reset(vmi->active);
-    if (vmi->active) {
-        qatomic_set(&vmi->active, false);
-        vmi_flush_code();
-    }
-    vmi->rom_address = 0;
-    qatomic_set(&vmi->rom_linear, 0);
-    memset(vmi->relocated, 0, sizeof(vmi->relocated));
-    qatomic_set(&vmi->wallclock_updated, false);
-    for (uint32_t i = 0; i < vmi->nr_vcpus; i++) {
-        vmi_vcpu_forget(&vmi->vcpu[i]);
-    }
-    /* An incoming guest brings its own ROM. */
-    if (!runstate_check(RUN_STATE_INMIGRATE)) {
-        vmi_rom_write_header(vmi);
-    }
 }

@@ -109,6 +109,7 @@ struct VMIVCPU {
 
     /* Processor start: (B) */
     bool ap_staged;
+    bool ap_native;             /* the machine woke up: the firmware's turn */
     VMIAPState ap_state;        /* as the guest gave it, little-endian */
 };
 
@@ -179,6 +180,8 @@ struct VMIPCIState {
     char *qom_path;             /* (c) */
     DeviceListener cpu_listener;
     Notifier machine_done;
+    Notifier suspend, wakeup;
+    Object *reset;
     VMChangeStateEntry *vm_state_change;
     ISADevice *pit;             /* (c) NULL if KVM has it, or there is none */
 
@@ -196,7 +199,7 @@ struct VMIPCIState {
     uint32_t nr_vcpus;          /* (c) */
 
     /* Handshake: set under (B), read by vCPUs: (a) */
-    bool active;                /* between VMI_Init and reset */
+    bool active;                /* between VMI_Init and reset, not wake-up */
     uint32_t rom_address;       /* guest-physical, (B) */
     uint32_t rom_linear;        /* where the guest runs it, (a) */
     uint8_t accel;              /* VMIAccel at VMI_Init, (B) */

@@ -213,7 +213,7 @@ void vmi_kvm_time_share(VMIPCIState *vmi)
     }
 }
 
-void vmi_kvm_time_stop(VMIPCIState *vmi)
+void vmi_kvm_time_sample(VMIPCIState *vmi)
 {
     int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
     uint64_t cycles = vmi_kvm_real_cycles(vmi, now), tsc;
@@ -227,6 +227,17 @@ void vmi_kvm_time_stop(VMIPCIState *vmi)
     }
     vmi->kvm.cycles = cycles;
     vmi->kvm.cycles_ns = now;
-    vmi_shared_write(&shared, VMI_SHARED_STOPPED, 0, cycles, 0, 0);
     vmi_shared_put(&shared);
+}
+
+void vmi_kvm_time_stop(VMIPCIState *vmi)
+{
+    VMIShared shared;
+
+    vmi_kvm_time_sample(vmi);
+    shared = vmi_shared_get(vmi);
+    if (shared.mr) {
+        vmi_shared_write(&shared, VMI_SHARED_STOPPED, 0, vmi->kvm.cycles, 0, 0);
+        vmi_shared_put(&shared);
+    }
 }

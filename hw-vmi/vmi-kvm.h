@@ -70,6 +70,14 @@ uint64_t vmi_kvm_real_cycles(VMIPCIState *vmi, int64_t now);
 void vmi_kvm_time_share(VMIPCIState *vmi);
 
 /**
+ * vmi_kvm_time_sample: see where the counter is, with all vCPUs stopped
+ *
+ * From there it goes on by the virtual clock, whatever becomes of the TSC,
+ * until vmi_kvm_time_share().  BQL held.
+ */
+void vmi_kvm_time_sample(VMIPCIState *vmi);
+
+/**
  * vmi_kvm_time_stop: keep the counter with the guest while it is stopped
  */
 void vmi_kvm_time_stop(VMIPCIState *vmi);
@@ -110,6 +118,10 @@ static inline uint64_t vmi_kvm_real_cycles(VMIPCIState *vmi, int64_t now)
 }
 
 static inline void vmi_kvm_time_share(VMIPCIState *vmi)
+{
+}
+
+static inline void vmi_kvm_time_sample(VMIPCIState *vmi)
 {
 }
 

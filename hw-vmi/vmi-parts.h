@@ -200,11 +200,6 @@ bool vmi_handshake(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
 void vmi_relocate(VMIPCIState *vmi, CPUX86State *env);
 
 /**
- * vmi_reset: end VMI mode, for a reset of the machine; BQL held
- */
-void vmi_reset(void *opaque);
-
-/**
  * vmi_vcpu_forget: cancel alarms, and unstage a processor's state; BQL held
  */
 void vmi_vcpu_forget(VMIVCPU *vcpu);
@@ -218,5 +213,21 @@ void vmi_flush_code(void);
 
 /* vmi-vmstate.c */
 extern const VMStateDescription vmstate_vmi_pci;
+
+/* vmi-reset.c */
+
+/**
+ * vmi_reset_setup: be told of resets of the machine, and of suspend to RAM
+ *
+ * A reset ends VMI mode, and waking up does not.  For realize; BQL held.
+ */
+void vmi_reset_setup(VMIPCIState *vmi);
+
+/**
+ * vmi_reset_teardown: end VMI mode as at a reset, and be told no more
+ *
+ * BQL held.
+ */
+void vmi_reset_teardown(VMIPCIState *vmi);
 
 #endif /* HW_VMI_PARTS_H */

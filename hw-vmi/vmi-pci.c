@@ -253,7 +253,7 @@ static void vmi_pci_realize(PCIDevice *pdev, Error **errp)
 
     vmi_port_init(vmi);
     vmi_stats_init(vmi);
-    qemu_register_reset(vmi_reset, vmi);
+    vmi_reset_setup(vmi);
     vmi->vm_state_change =
         qemu_add_vm_change_state_handler(vmi_vm_state_change, vmi);
     vmi->machine_done.notify = vmi_machine_done;
@@ -270,8 +270,7 @@ static void vmi_pci_exit(PCIDevice *pdev)
 {
     VMIPCIState *vmi = VMI_PCI(pdev);
 
-    vmi_reset(vmi);
-    qemu_unregister_reset(vmi_reset, vmi);
+    vmi_reset_teardown(vmi);
     qemu_del_vm_change_state_handler(vmi->vm_state_change);
     qemu_remove_machine_init_done_notifier(&vmi->machine_done);
     memory_region_del_subregion(get_system_io(), &vmi->port);

@@ -38,6 +38,7 @@ void vmi_call_set_ap_state(VMICall *call)
         return;
     }
     vcpu = &vmi->vcpu[target->cpu_index];
+    vcpu->ap_native = false;
     vcpu->ap_staged = false;
     if (call->arg[0] > UINT32_MAX - sizeof(state) ||
         cpu_memory_rw_debug(CPU(call->cpu), call->arg[0], &state,
@@ -65,7 +66,7 @@ X86StartupResult vmi_startup(X86VirtualHypervisor *vhyp, X86CPU *cpu)
     VMIVCPU *vcpu = &vmi->vcpu[CPU(cpu)->cpu_index];
     bool ok;
 
-    if (!vmi->active ||
+    if (!vmi->active || vcpu->ap_native ||
         vmi_service(vmi, VMI_CALL_SetInitialAPState) != VMI_SERVICE_HOST) {
         vmi_alarm_cancel_all(vcpu);
         return X86_STARTUP_NATIVE;

@@ -55,6 +55,34 @@ static const VMStateDescription vmstate_vmi_ap = {
     }
 };
 
+/* Nothing starts the processor that the machine begins with. */
+static bool vmi_ap_native_needed(void *opaque)
+{
+    VMIVCPU *vcpu = opaque;
+
+    return vcpu->ap_native && vcpu->cpu && !cpu_is_bsp(vcpu->cpu);
+}
+
+static int vmi_ap_native_post_load(void *opaque, int version_id)
+{
+    VMIVCPU *vcpu = opaque;
+
+    vcpu->ap_native = true;
+    return 0;
+}
+
+/* A machine that has woken up, until its kernel starts this processor */
+static const VMStateDescription vmstate_vmi_ap_native = {
+    .name = "vmi-pci/vcpu/ap-native",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .needed = vmi_ap_native_needed,
+    .post_load = vmi_ap_native_post_load,
+    .fields = (const VMStateField[]) {
+        VMSTATE_END_OF_LIST()
+    }
+};
+
 static const VMStateDescription vmstate_vmi_vcpu = {
     .name = "vmi-pci/vcpu",
     .version_id = 1,
@@ -68,6 +96,7 @@ static const VMStateDescription vmstate_vmi_vcpu = {
     },
     .subsections = (const VMStateDescription * const []) {
         &vmstate_vmi_ap,
+        &vmstate_vmi_ap_native,
         NULL
     }
 };
