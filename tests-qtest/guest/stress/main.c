@@ -66,7 +66,8 @@ static uint64_t next_entry(Space *s, unsigned table, unsigned page)
     case 1:
         return entry & ~(uint64_t)PTE_DIRTY;
     case 2:
-        return entry & ~(uint64_t)(PTE_DIRTY | PTE_ACCESSED);
+        return entry & ~(uint64_t)(stress_random(2) ? PTE_DIRTY :
+                                   PTE_DIRTY | PTE_ACCESSED);
     default:
         return stress_new_entry();
     }
