@@ -62,7 +62,7 @@ of medians, ratios and spread. docs/benchmarks.rst explains it.
   --append STRING       its command line; replaces the default, console=ttyS0
   --baseline FILE       another qemu-system-i386, stock QEMU say, to compare ours without vmi-pci with
   --smp N               processors (default: 1)
-  --memory SIZE         of the Linux guest (default: 256M)
+  --memory SIZE         of the guest (default: 256M for Linux, 64M for the guest program)
   --accel tcg|kvm       default: tcg
   --runs N              boots of each (default: 5)
   --timeout SECONDS     for one boot (default: 900)

@@ -26,7 +26,7 @@ ROWS = [
     *(f'switch-{spaces}-spaces-{pages}-pages' for spaces in (2, 8, 16, 64) for pages in (1, 8, 64, 512)),
     'entry-map', 'entry-change', 'entry-update',
     *(f'{call}-batch-{size}' for call in ('set', 'update') for size in (1, 16, 512)),
-    'flush-1-pages', 'flush-64-pages', 'flush-global-1-pages', 'flush-global-64-pages', 'inval-page',
+    'flush-1-pages', 'flush-64-pages', 'flush-global-1-pages', 'flush-global-64-pages', 'inval-page', 'kmap',
     'irq-off-on', 'irq-save-restore', 'irq-save-restore-nested',
     'int80-iret-user', 'int80-iret-kernel', 'sysenter-sysexit', 'kernel-stack', 'gdt-entry',
     'timer-set-pit', 'timer-set-apic', 'timer-fire-pit', 'timer-fire-apic',

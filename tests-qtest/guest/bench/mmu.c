@@ -18,6 +18,10 @@
 #define FRAME_BASE  0x00800000u     /* memory that the working sets share */
 #define FRAMES      4096
 #define LARGE_SIZE  0x00400000u
+#define KMAP_PAGES  64
+#define HIGH_BASE   0xe0000000u     /* as the direct map of 512 MiB and more */
+#define HIGH_PAGES  64              /* large ones */
+#define KEPT        7
 #define USER_RW     (PTE_PRESENT | PTE_WRITE | PTE_USER)
 
 typedef uint32_t Table[1024];
@@ -63,6 +67,10 @@ void bench_mmu_init(void)
     }
     for (uint32_t at = 0; at < DIRECT_MAP_SIZE; at += LARGE_SIZE) {
         paging_put_large(DIRECT_MAP + at, at | PTE_GLOBAL);
+    }
+    for (unsigned i = 0; i < HIGH_PAGES; i++) {
+        paging_put_large(HIGH_BASE + i * LARGE_SIZE,
+                         i * LARGE_SIZE % DIRECT_MAP_SIZE | PTE_GLOBAL);
     }
     for (unsigned space = 0; space < SPACES; space++) {
         memcpy(directory[space], (void *)read_cr3(), sizeof(Table));
@@ -293,6 +301,35 @@ static ALWAYS_INLINE void run_inval(BenchKind kind, const BenchRow *row,
 }
 BENCH_DEFINE(run_inval)
 
+static uint32_t kmap_address(unsigned page)
+{
+    return PLAY_BASE + page * PAGE_SIZE;
+}
+
+/*
+ * A page of the kernel's gets another frame, and is read: kmap_atomic(), and
+ * what undoes it, in a kernel with much memory.
+ */
+static ALWAYS_INLINE void run_kmap(BenchKind kind, const BenchRow *row,
+                                   unsigned n)
+{
+    while (n--) {
+        round_now++;
+        for (unsigned page = 0; page < KMAP_PAGES; page++) {
+            AT(uint32_t, paging_entry(kmap_address(page))) =
+                frame_address(round_now % 2, page) | PTE_PRESENT | PTE_WRITE |
+                PTE_GLOBAL;
+            if (kind == BENCH_NATIVE) {
+                invlpg(kmap_address(page));
+            } else {
+                bench_call(kind, VMI_CALL_InvalPage, kmap_address(page), 0, 0);
+            }
+            AT(uint32_t, kmap_address(page));
+        }
+    }
+}
+BENCH_DEFINE(run_kmap)
+
 /* As it was at first: no row depends on the one before. */
 static void start(const BenchRow *row, BenchKind kind)
 {
@@ -303,6 +340,23 @@ static void start(const BenchRow *row, BenchKind kind)
     space_now = 0;
     flush_global(BENCH_NATIVE);
     touch(row->pages);
+}
+
+/* Spaces that a host may keep, and all large pages, have been used. */
+static void start_kmap(const BenchRow *row, BenchKind kind)
+{
+    start(row, kind);
+    for (unsigned i = 0; i < HIGH_PAGES; i++) {
+        AT(uint32_t, HIGH_BASE + i * LARGE_SIZE);
+    }
+    for (unsigned space = KEPT; space-- > 0;) {
+        if (kind == BENCH_NATIVE) {
+            write_cr3((uint32_t)directory[space]);
+        } else {
+            vmi_call(VMI_CALL_SetCR3, (uint32_t)directory[space], 0, 0, 0, 0);
+        }
+        touch(row->pages);
+    }
 }
 
 /* A fast answer is of no use if it is wrong: each page is its entry's. */
@@ -316,6 +370,17 @@ static void check(const BenchRow *row)
             (table[space_now][page] & -PAGE_SIZE)) {
             bench_fail(text("page %u of space %u is not its entry's", page,
                             space_now));
+        }
+    }
+}
+
+static void check_kmap(const BenchRow *row)
+{
+    check(row);
+    for (unsigned page = 0; page < KMAP_PAGES; page++) {
+        if (AT(uint32_t, kmap_address(page)) !=
+            frame_address(round_now % 2, page)) {
+            bench_fail(text("page %u of the kernel is an old frame", page));
         }
     }
 }
@@ -372,6 +437,10 @@ const BenchRow bench_mmu_rows[] = {
         .name = "inval-page", .calls = { VMI_CALL_InvalPage }, .pages = 64,
         .ops = 64,
         .start = start, .stop = check, BENCH_RUN(run_inval),
+    }, {
+        .name = "kmap", .calls = { VMI_CALL_InvalPage, VMI_CALL_SetCR3 },
+        .pages = 64, .ops = KMAP_PAGES,
+        .start = start_kmap, .stop = check_kmap, BENCH_RUN(run_kmap),
     },
     { .name = NULL },
 };
