@@ -45,15 +45,12 @@ sleep_until_woken:
 
 /* In 32-bit mode again, without paging; addresses are physical ones */
 woken:
-        lgdt    saved_gdt
-        ljmp    $0x08, $1f
-1:      mov     $0x10, %eax
-        mov     %eax, %ds
-        mov     %eax, %es
+        mov     $0x10, %eax
         mov     %eax, %ss
-        xor     %eax, %eax
-        mov     %eax, %fs
-        mov     %eax, %gs
+        mov     saved_esp, %esp
+        push    $saved_gdt
+        call    load_gdt
+        add     $4, %esp
         mov     saved_cr4, %eax
         mov     %eax, %cr4
         mov     saved_cr3, %eax
@@ -62,7 +59,6 @@ woken:
         mov     %eax, %cr0
         jmp     1f
 1:      lidt    saved_idt
-        mov     saved_esp, %esp
         popf
         popa
         ret
