@@ -27,7 +27,7 @@ LABEL demo
     KERNEL mboot.c32
     APPEND demo.elf
 '''
-PATIENCE = 30                   # seconds
+PATIENCE = 120                  # seconds, for a boot
 DEMO_STATUS = 33                # of a QEMU that the demo guest ends
 
 
@@ -43,12 +43,12 @@ def make_disk(path, demo):
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
-def run(top, *options, patience='90'):
+def run(top, *options, timeout=PATIENCE, patience='90'):
     """Return the exit status, None after a timeout, and what was said"""
     try:
         done = subprocess.run([top / 'vmi', 'run', *options], env=os.environ | {'VMI_PATIENCE': patience},
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              errors='replace', timeout=PATIENCE, check=False)
+                              errors='replace', timeout=timeout, check=False)
     except subprocess.TimeoutExpired as error:
         return None, (error.stdout or b'').decode(errors='replace')
     return done.returncode, done.stdout
@@ -91,7 +91,8 @@ def main():
             file.write_bytes(bytes(1 << 20))
         check_boot(tap, top, 'the first of two disks, with a CD and a card', '--disk', disk, '--disk', empty, '--cdrom',
                    disc, '--nic', 'e1000', '--boot', 'disk')
-        status, output = run(top, '--disk', empty, '--', '-boot', 'reboot-timeout=1000', patience='3')
+        status, output = run(top, '--disk', empty, '--', '-boot', 'reboot-timeout=1000', timeout=20,
+                             patience='3')
         tap.fact(status is None and 'after 3 s this guest does not use VMI' in output,
                  'of a disk with nothing to boot, a line says that VMI is not in use', f'status {status}')
         check_refused(tap, top, 'a third disk', 'there are two disks at most',
