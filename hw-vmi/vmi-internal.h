@@ -180,8 +180,8 @@ struct VMIPCIState {
     char *qom_path;             /* (c) */
     DeviceListener cpu_listener;
     Notifier machine_done;
-    Notifier suspend, wakeup;
-    Object *reset;
+    Notifier suspend, wakeup;   /* (B) */
+    Object *reset;              /* (c) see vmi-reset.c */
     VMChangeStateEntry *vm_state_change;
     ISADevice *pit;             /* (c) NULL if KVM has it, or there is none */
 

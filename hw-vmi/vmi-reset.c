@@ -27,15 +27,15 @@ OBJECT_DECLARE_SIMPLE_TYPE(VMIReset, VMI_RESET)
 
 struct VMIReset {
     Object parent_obj;
-    ResettableState state;
-    VMIPCIState *vmi;
+    ResettableState state;      /* BQL: what calls vmi_reset_hold() has it */
+    VMIPCIState *vmi;           /* constant */
 };
 
 OBJECT_DEFINE_SIMPLE_TYPE_WITH_INTERFACES(VMIReset, vmi_reset, VMI_RESET,
                                           OBJECT,
                                           { TYPE_RESETTABLE_INTERFACE }, { })
 
-/* BQL held, with all vCPUs stopped or in a call; see vmi_reset() */
+/* BQL held, and no vCPU runs */
 static void vmi_leave(VMIPCIState *vmi)
 {
     trace_vmi_reset(vmi->active);
