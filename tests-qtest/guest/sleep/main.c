@@ -128,6 +128,8 @@ static void check_calls(uint64_t before)
         changed += address != vmi_address[nr];
     }
     report(!changed, "each call is where it was", "%u are not", changed);
+    changed = vmi_call(VMI_CALL_WallclockUpdated, 0, 0, 0, 0, 0);
+    report(changed == 1, "the wall clock is another one", "%u", changed);
 }
 
 static void check_alarms(void)
