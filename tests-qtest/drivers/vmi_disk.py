@@ -8,7 +8,6 @@ usage: drivers/vmi_disk.py TOP DEMO
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
-import os
 import pathlib
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ import sys
 import tempfile
 
 from vmitest.machine import DEBUG_EXIT
+from vmitest.run import vmi_run
 from vmitest.tap import Tap
 
 NEEDED = {'syslinux': 'syslinux', 'mformat': 'mtools', 'mcopy': 'mtools', 'qemu-img': 'qemu-utils'}
@@ -43,19 +43,8 @@ def make_disk(path, demo):
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
-def run(top, *options, timeout=PATIENCE, patience='90'):
-    """Return the exit status, None after a timeout, and what was said"""
-    try:
-        done = subprocess.run([top / 'vmi', 'run', *options], env=os.environ | {'VMI_PATIENCE': patience},
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              errors='replace', timeout=timeout, check=False)
-    except subprocess.TimeoutExpired as error:
-        return None, (error.stdout or b'').decode(errors='replace')
-    return done.returncode, done.stdout
-
-
 def check_boot(tap, top, what, *options):
-    status, output = run(top, *options, '--', *DEBUG_EXIT)
+    status, output = vmi_run(top, *options, '--', *DEBUG_EXIT, timeout=PATIENCE)
     lines = output.strip().splitlines()
     ok = status == DEMO_STATUS and 'Booting paravirtualized kernel on vmi' in output and \
         lines[-1].startswith('VMI demo guest: all done')
@@ -65,7 +54,7 @@ def check_boot(tap, top, what, *options):
 
 
 def check_refused(tap, top, what, text, *options):
-    status, output = run(top, *options)
+    status, output = vmi_run(top, *options, timeout=PATIENCE)
     tap.fact(status in (1, 2) and text in output, f'{what} is refused', f'status {status}')
 
 
@@ -91,8 +80,8 @@ def main():
             file.write_bytes(bytes(1 << 20))
         check_boot(tap, top, 'the first of two disks, with a CD and a card', '--disk', disk, '--disk', empty, '--cdrom',
                    disc, '--nic', 'e1000', '--boot', 'disk')
-        status, output = run(top, '--disk', empty, '--', '-boot', 'reboot-timeout=1000', timeout=20,
-                             patience='3')
+        status, output = vmi_run(top, '--disk', empty, '--', '-boot', 'reboot-timeout=1000', timeout=20,
+                                 VMI_PATIENCE='3')
         tap.fact(status is None and 'after 3 s this guest does not use VMI' in output,
                  'of a disk with nothing to boot, a line says that VMI is not in use', f'status {status}')
         check_refused(tap, top, 'a third disk', 'there are two disks at most',

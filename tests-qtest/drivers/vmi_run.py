@@ -6,18 +6,17 @@ usage: drivers/vmi_run.py TOP DEMO
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
-import os
 import pathlib
 import struct
-import subprocess
 import sys
 import tempfile
 
+from vmitest.run import vmi_run
 from vmitest.tap import Tap
 
 # As startup_32 of a 64-bit Linux turns long mode on: mov $MSR_EFER, %ecx; rdmsr; bts $8, %eax
 LONG_MODE = bytes.fromhex('b9800000c00f320fbae808')
-PATIENCE = 20                   # seconds
+PATIENCE = 60                   # seconds
 # By what is wrong: the options, the exit status if it is one of ours, and what is said
 WRONG = (
     ('--memory is no size', ['--memory', 'nonsense'], 2, '--memory is a size'),
@@ -34,18 +33,6 @@ WRONG = (
     ('the machine has no PCI', ['--', '-machine', 'microvm'], 1, 'the demo guest failed, or did not start'),
     ('QEMU has no such option', ['--', '-nonsense'], 1, 'the demo guest failed, or did not start'),
 )
-
-
-def run(top, *options, **environment):
-    """Return the exit status, None after a timeout, and what was said"""
-    env = {name: value for name, value in os.environ.items() if name not in ('DISPLAY', 'WAYLAND_DISPLAY')}
-    try:
-        done = subprocess.run([top / 'vmi', 'run', *options], env=env | environment, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
-                              timeout=PATIENCE, check=False)
-    except subprocess.TimeoutExpired as error:
-        return None, (error.stdout or b'').decode(errors='replace')
-    return done.returncode, done.stdout
 
 
 def bzimage(path, version, code=b''):
@@ -68,16 +55,16 @@ def last(output):
 
 def check_kernels(tap, top, demo, directory):
     kernel = bzimage(directory / 'long', b'2.6.32 (me@here)', LONG_MODE)
-    status, output = run(top, '--kernel', kernel)
+    status, output = vmi_run(top, '--kernel', kernel, timeout=PATIENCE)
     tap.fact(status == 1 and 'is a 64-bit kernel, and VMI is for 32-bit ones' in output,
              'if a kernel is a 64-bit one, one line says so', f'status {status}, {last(output)}')
     kernel = bzimage(directory / 'new', b'2.6.37 (me@here)')
     # It is no kernel, so it does nothing; QEMU's -version ends it at once.
-    status, output = run(top, '--kernel', kernel, '--', '-version')
+    status, output = vmi_run(top, '--kernel', kernel, '--', '-version', timeout=PATIENCE)
     tap.fact('Linux 2.6.37 has no VMI: the last one that had it is 2.6.36' in output,
              'if a kernel is too new for VMI, one line says so', f'status {status}')
     # One that does not run does not use VMI.
-    status, output = run(top, '--kernel', demo, '--', '-S', VMI_PATIENCE='2')
+    status, output = vmi_run(top, '--kernel', demo, '--', '-S', timeout=20, VMI_PATIENCE='2')
     tap.fact(status is None and 'after 2 s this guest does not use VMI' in output,
              'if a guest does not use VMI, a line says so, and why that may be', f'status {status}')
 
@@ -86,11 +73,11 @@ def main():
     top, demo = (pathlib.Path(argument).absolute() for argument in sys.argv[1:])
     tap = Tap()
     for what, options, wanted, text in WRONG:
-        status, output = run(top, *options)
+        status, output = vmi_run(top, *options, timeout=PATIENCE)
         tap.fact(status == wanted and text in output, f'if {what}, it ends with status {wanted} and says so',
                  f'status {status}, {last(output)}')
     for option in '-h', '--help':
-        status, output = run(top, option)
+        status, output = vmi_run(top, option, timeout=PATIENCE)
         tap.fact(status == 0 and output.startswith('usage: ./vmi run'), f'{option} is help', f'status {status}')
     with tempfile.TemporaryDirectory(prefix='vmi-') as name:
         check_kernels(tap, top, demo, pathlib.Path(name))
