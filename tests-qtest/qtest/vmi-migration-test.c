@@ -16,23 +16,6 @@ static char *tmp_dir;
 static char *state_path;        /* what a source saved */
 static char *err_path;          /* what a destination said */
 
-/* Wait for the end of a migration; returns its status, to be freed. */
-static char *wait_for_end(QTestState *qts)
-{
-    for (int i = 0; i < 6000; i++) {
-        QDict *rsp = qtest_qmp_assert_success_ref(qts,
-                         "{ 'execute': 'query-migrate' }");
-        g_autofree char *status = g_strdup(qdict_get_try_str(rsp, "status"));
-
-        qobject_unref(rsp);
-        if (!g_strcmp0(status, "completed") || !g_strcmp0(status, "failed")) {
-            return g_steal_pointer(&status);
-        }
-        g_usleep(10000);
-    }
-    g_assert_not_reached();
-}
-
 G_GNUC_PRINTF(1, 2)
 static void save(const char *fmt, ...)
 {
@@ -48,7 +31,7 @@ static void save(const char *fmt, ...)
     qts = qtest_initf(MACHINE "%s", args);
     qtest_qmp_assert_success(qts, "{ 'execute': 'migrate', 'arguments': "
                              "{ 'uri': %s } }", uri);
-    status = wait_for_end(qts);
+    status = vmi_wait_for_migration(qts);
     g_assert_cmpstr(status, ==, "completed");
     qtest_quit(qts);
 }
@@ -64,7 +47,7 @@ static QTestState *load(const char *args, const char *expected_status)
     qtest_qmp_assert_success(qts, "{ 'execute': 'migrate-incoming', "
                              "'arguments': { 'uri': %s, "
                              "'exit-on-error': false } }", uri);
-    status = wait_for_end(qts);
+    status = vmi_wait_for_migration(qts);
     g_assert_cmpstr(status, ==, expected_status);
     return qts;
 }

@@ -26,23 +26,11 @@ static QTestState *start(const char *args)
                        args);
 }
 
-static bool wait_for_end(QTestState *qts)
+static bool completes(QTestState *qts)
 {
-    for (int i = 0; i < 6000; i++) {
-        QDict *rsp = qtest_qmp_assert_success_ref(qts,
-                         "{ 'execute': 'query-migrate' }");
-        g_autofree char *status = g_strdup(qdict_get_try_str(rsp, "status"));
+    g_autofree char *status = vmi_wait_for_migration(qts);
 
-        qobject_unref(rsp);
-        if (!g_strcmp0(status, "completed")) {
-            return true;
-        }
-        if (!g_strcmp0(status, "failed")) {
-            return false;
-        }
-        g_usleep(10000);
-    }
-    g_assert_not_reached();
+    return !strcmp(status, "completed");
 }
 
 /* A firmware that halts at once */
@@ -145,7 +133,7 @@ static QTestState *load(const uint8_t *state, size_t size, bool *loaded)
     qtest_qmp_assert_success(qts, "{ 'execute': 'migrate-incoming', "
                              "'arguments': { 'uri': %s, "
                              "'exit-on-error': false } }", uri);
-    *loaded = wait_for_end(qts);
+    *loaded = completes(qts);
     return qts;
 }
 
@@ -314,7 +302,7 @@ static uint8_t *save_again(QTestState *qts)
 
     qtest_qmp_assert_success(qts, "{ 'execute': 'migrate', 'arguments': "
                              "{ 'uri': %s } }", uri);
-    g_assert_true(wait_for_end(qts));
+    g_assert_true(completes(qts));
     g_assert_true(g_file_get_contents(state_path, &saved, &size, NULL));
     stq_be_p(frequency, FREQUENCY);
     found = memmem(saved, size, frequency, sizeof(frequency));
@@ -395,7 +383,7 @@ int main(int argc, char **argv)
                 stringify(987654321012));
     qtest_qmp_assert_success(qts, "{ 'execute': 'migrate', 'arguments': "
                              "{ 'uri': %s } }", uri);
-    g_assert_true(wait_for_end(qts));
+    g_assert_true(completes(qts));
     qtest_quit(qts);
     g_assert_true(g_file_get_contents(state_path, (char **)&stream,
                                       &stream_size, NULL));

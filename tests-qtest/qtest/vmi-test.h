@@ -198,4 +198,21 @@ static inline void vmi_assert_running(QTestState *qts)
     qobject_unref(status);
 }
 
+/* How a migration, either way, has ended: "completed" or "failed" */
+static inline char *vmi_wait_for_migration(QTestState *qts)
+{
+    for (int i = 0; i < 6000; i++) {
+        QDict *rsp = qtest_qmp_assert_success_ref(qts,
+                         "{ 'execute': 'query-migrate' }");
+        g_autofree char *status = g_strdup(qdict_get_try_str(rsp, "status"));
+
+        qobject_unref(rsp);
+        if (!g_strcmp0(status, "completed") || !g_strcmp0(status, "failed")) {
+            return g_steal_pointer(&status);
+        }
+        g_usleep(10000);
+    }
+    g_assert_not_reached();
+}
+
 #endif
