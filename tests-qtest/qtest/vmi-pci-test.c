@@ -378,6 +378,36 @@ static void assert_vmi_present(QTestState *qts)
                       "'query-stats', 'arguments': { 'target': 'vcpu' } }"));
 }
 
+/* What the guest did to the slot arrives, and the device stays there too. */
+static void assert_migrates(QTestState *source, const char *args)
+{
+    g_autofree char *path = NULL;
+    g_autofree char *uri = NULL;
+    g_autofree char *sent = NULL;
+    g_autofree char *loaded = NULL;
+    QTestState *qts;
+
+    g_assert_cmpint(close(g_file_open_tmp("vmi-pci-test-XXXXXX", &path, NULL)),
+                    ==, 0);
+    uri = g_strdup_printf("file:%s", path);
+    qtest_qmp_assert_success(source, "{ 'execute': 'migrate', 'arguments': "
+                             "{ 'uri': %s } }", uri);
+    sent = vmi_wait_for_migration(source);
+    g_assert_cmpstr(sent, ==, "completed");
+
+    qts = qtest_initf("%s -incoming defer", args);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'migrate-incoming', "
+                             "'arguments': { 'uri': %s, "
+                             "'exit-on-error': false } }", uri);
+    loaded = vmi_wait_for_migration(qts);
+    g_assert_cmpstr(loaded, ==, "completed");
+    assert_vmi_present(qts);
+    qtest_system_reset(qts);
+    assert_vmi_present(qts);
+    qtest_quit(qts);
+    unlink(path);
+}
+
 static void test_slot(const void *data)
 {
     const struct Slot *slot = data;
@@ -399,6 +429,8 @@ static void test_slot(const void *data)
             break;
         }
     }
+    slot->power_off(dev);
+    assert_migrates(qts, slot->args);
     g_free(dev);
     qpci_free_pc(bus);
     qtest_quit(qts);
