@@ -19,9 +19,7 @@ static char *err_path;          /* what a destination said */
 G_GNUC_PRINTF(1, 2)
 static void save(const char *fmt, ...)
 {
-    g_autofree char *uri = g_strdup_printf("file:%s", state_path);
     g_autofree char *args = NULL;
-    g_autofree char *status = NULL;
     QTestState *qts;
     va_list ap;
 
@@ -29,32 +27,23 @@ static void save(const char *fmt, ...)
     args = g_strdup_vprintf(fmt, ap);
     va_end(ap);
     qts = qtest_initf(MACHINE "%s", args);
-    qtest_qmp_assert_success(qts, "{ 'execute': 'migrate', 'arguments': "
-                             "{ 'uri': %s } }", uri);
-    status = vmi_wait_for_migration(qts);
-    g_assert_cmpstr(status, ==, "completed");
+    g_assert_true(vmi_save(qts, state_path));
     qtest_quit(qts);
 }
 
 /* A machine that has tried to load the saved state. */
-static QTestState *load(const char *args, const char *expected_status)
+static QTestState *load(const char *args, bool loads)
 {
-    g_autofree char *uri = g_strdup_printf("file:%s", state_path);
-    g_autofree char *status = NULL;
     QTestState *qts = qtest_initf(MACHINE "%s -incoming defer 2>%s", args,
                                   err_path);
 
-    qtest_qmp_assert_success(qts, "{ 'execute': 'migrate-incoming', "
-                             "'arguments': { 'uri': %s, "
-                             "'exit-on-error': false } }", uri);
-    status = vmi_wait_for_migration(qts);
-    g_assert_cmpstr(status, ==, expected_status);
+    g_assert_cmpint(vmi_load(qts, state_path), ==, loads);
     return qts;
 }
 
 static void assert_load_refused(const char *args, const char *phrase)
 {
-    QTestState *qts = load(args, "failed");
+    QTestState *qts = load(args, false);
     g_autofree char *err = NULL;
 
     /* Refused, and alive */
@@ -72,7 +61,7 @@ static void test_rom_travels(void)
     QTestState *qts;
 
     save("-device vmi-pci,id=vmi,addr=05.0,virtual-top=0xf7c00000");
-    qts = load(VMI_DEVICE, "completed");
+    qts = load(VMI_DEVICE, true);
     vmi_assert_rom_bar(qts, 0xf7c00000);
     qtest_quit(qts);
 }
@@ -82,7 +71,7 @@ static void test_reset_after_load(void)
     QTestState *qts;
 
     save(VMI_DEVICE);
-    qts = load(VMI_DEVICE, "completed");
+    qts = load(VMI_DEVICE, true);
     vmi_assert_running(qts);
     qtest_system_reset(qts);
     vmi_assert_rom_bar(qts, VMI_DEFAULT_VIRTUAL_TOP);
@@ -94,7 +83,7 @@ static void test_frequency_of_source(const void *data)
     QTestState *qts;
 
     save("-device vmi-pci,id=vmi,addr=05.0,cycle-frequency=2826365000");
-    qts = load(data, "completed");
+    qts = load(data, true);
     vmi_assert_uint(qts, "cycle-frequency", 2826365000);
     qtest_quit(qts);
 }
@@ -109,7 +98,7 @@ static void test_other_switches(void)
                         "other call groups");
     save("-device vmi-pci,addr=05.0,mmu=off");
     assert_load_refused(VMI_DEVICE, "other call groups");
-    qtest_quit(load("-device vmi-pci,addr=05.0,mmu=off", "completed"));
+    qtest_quit(load("-device vmi-pci,addr=05.0,mmu=off", true));
 }
 
 static void test_other_maxcpus(void)
@@ -180,7 +169,7 @@ static void test_other_accelerator(void)
     assert_load_refused(VMI_DEVICE, "was started under KVM");
     /* One that has not entered VMI mode can go anywhere. */
     save_with(ACTIVE, idle, sizeof(idle));
-    qtest_quit(load(VMI_DEVICE, "completed"));
+    qtest_quit(load(VMI_DEVICE, true));
 }
 
 /* What a later QEMU would send, whose ROM has another interface. */
@@ -221,7 +210,7 @@ static void test_active_travels(void)
     QTestState *qts;
 
     save_with(ACTIVE, tcg, sizeof(tcg));
-    qts = load(VMI_DEVICE, "completed");
+    qts = load(VMI_DEVICE, true);
     vmi_assert_bool(qts, "active", true);
     vmi_assert_uint(qts, "rom-address", 0xcb000);
     qtest_system_reset(qts);
@@ -241,14 +230,14 @@ static void test_garbage(void)
     stl_be_p(&garbage[1], 0xcb000);     /* rom_address */
     garbage[9] = 0;             /* accel */
     save_with(ACTIVE, garbage, sizeof(garbage));
-    qts = load(VMI_DEVICE, "completed");
+    qts = load(VMI_DEVICE, true);
     vmi_assert_running(qts);
     qtest_quit(qts);
 
     for (int i = 0; i < 3; i++) {
         memset(vcpu, i == 0 ? 0x01 : i == 1 ? 0x81 : 0xff, sizeof(vcpu));
         save_with(ACTIVE + sizeof(garbage) + 4, vcpu, sizeof(vcpu));
-        qts = load(VMI_DEVICE, "completed");
+        qts = load(VMI_DEVICE, true);
         for (int j = 0; j < 10; j++) {
             qtest_clock_step(qts, NANOSECONDS_PER_SECOND / 10);
         }

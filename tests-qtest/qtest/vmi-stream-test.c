@@ -26,13 +26,6 @@ static QTestState *start(const char *args)
                        args);
 }
 
-static bool completes(QTestState *qts)
-{
-    g_autofree char *status = vmi_wait_for_migration(qts);
-
-    return !strcmp(status, "completed");
-}
-
 /* A firmware that halts at once */
 static void write_bios(void)
 {
@@ -124,16 +117,12 @@ static bool is_busy(QTestState *qts)
 
 static QTestState *load(const uint8_t *state, size_t size, bool *loaded)
 {
-    g_autofree char *uri = g_strdup_printf("file:%s", state_path);
     g_autofree char *args = g_strdup_printf(VMI_DEVICE " -incoming defer 2>%s",
                                             err_path);
     QTestState *qts = start(args);
 
     g_assert_true(g_file_set_contents(state_path, (char *)state, size, NULL));
-    qtest_qmp_assert_success(qts, "{ 'execute': 'migrate-incoming', "
-                             "'arguments': { 'uri': %s, "
-                             "'exit-on-error': false } }", uri);
-    *loaded = completes(qts);
+    *loaded = vmi_load(qts, state_path);
     return qts;
 }
 
@@ -292,7 +281,6 @@ static void test_still_counter(const void *data)
 /* What this machine would go on with, laid out as the first stream */
 static uint8_t *save_again(QTestState *qts)
 {
-    g_autofree char *uri = g_strdup_printf("file:%s", state_path);
     const size_t offset = field_named("cycle_frequency")->offset;
     uint8_t *state = g_malloc0(stream_size);
     g_autofree char *saved = NULL;
@@ -300,9 +288,7 @@ static uint8_t *save_again(QTestState *qts)
     char *found;
     gsize size;
 
-    qtest_qmp_assert_success(qts, "{ 'execute': 'migrate', 'arguments': "
-                             "{ 'uri': %s } }", uri);
-    g_assert_true(completes(qts));
+    g_assert_true(vmi_save(qts, state_path));
     g_assert_true(g_file_get_contents(state_path, &saved, &size, NULL));
     stq_be_p(frequency, FREQUENCY);
     found = memmem(saved, size, frequency, sizeof(frequency));
@@ -362,7 +348,6 @@ int main(int argc, char **argv)
         "vmi-pci/rom-revision", "vmi-pci/vcpu/ap-state",
     };
     const char *qemu = getenv("QTEST_QEMU_BINARY");
-    g_autofree char *uri = NULL;
     QTestState *qts;
     int ret;
 
@@ -378,12 +363,9 @@ int main(int argc, char **argv)
     err_path = g_build_filename(tmp_dir, "stderr", NULL);
     write_bios();
 
-    uri = g_strdup_printf("file:%s", state_path);
     qts = start("-device vmi-pci,addr=05.0,cycle-frequency="
                 stringify(987654321012));
-    qtest_qmp_assert_success(qts, "{ 'execute': 'migrate', 'arguments': "
-                             "{ 'uri': %s } }", uri);
-    g_assert_true(completes(qts));
+    g_assert_true(vmi_save(qts, state_path));
     qtest_quit(qts);
     g_assert_true(g_file_get_contents(state_path, (char **)&stream,
                                       &stream_size, NULL));

@@ -198,21 +198,46 @@ static inline void vmi_assert_running(QTestState *qts)
     qobject_unref(status);
 }
 
-/* How a migration, either way, has ended: "completed" or "failed" */
-static inline char *vmi_wait_for_migration(QTestState *qts)
+/* Start a migration by @command; true if it completes, false if it fails */
+static inline bool vmi_migrates(QTestState *qts, const char *command,
+                                const char *path)
 {
+    g_autofree char *uri = g_strdup_printf("file:%s", path);
+    QDict *args = qdict_new();
+
+    qdict_put_str(args, "uri", uri);
+    if (!strcmp(command, "migrate-incoming")) {
+        qdict_put_bool(args, "exit-on-error", false);
+    }
+    qtest_qmp_assert_success(qts, "{ 'execute': %s, 'arguments': %p }",
+                             command, args);
     for (int i = 0; i < 6000; i++) {
         QDict *rsp = qtest_qmp_assert_success_ref(qts,
                          "{ 'execute': 'query-migrate' }");
         g_autofree char *status = g_strdup(qdict_get_try_str(rsp, "status"));
 
         qobject_unref(rsp);
-        if (!g_strcmp0(status, "completed") || !g_strcmp0(status, "failed")) {
-            return g_steal_pointer(&status);
+        if (!g_strcmp0(status, "completed")) {
+            return true;
+        }
+        if (!g_strcmp0(status, "failed")) {
+            return false;
         }
         g_usleep(10000);
     }
     g_assert_not_reached();
+}
+
+/* Save the machine's state in the file @path; false if that failed */
+static inline bool vmi_save(QTestState *qts, const char *path)
+{
+    return vmi_migrates(qts, "migrate", path);
+}
+
+/* Load what vmi_save() saved, with -incoming defer; false if that failed */
+static inline bool vmi_load(QTestState *qts, const char *path)
+{
+    return vmi_migrates(qts, "migrate-incoming", path);
 }
 
 #endif
