@@ -208,6 +208,8 @@ void guest_main(void)
         vmi_set_alarm(VMI_CYCLES_REAL | VMI_ALARM_LVTT | VMI_ALARM_PERIODIC,
                       before + vmi_frequency() / 10, vmi_frequency() / 1000);
         vmi_set_alarm(VMI_CYCLES_AVAILABLE, before + 10 * vmi_frequency(), 0);
+        /* It may have been set already: the host may have stopped us */
+        vmi_call(VMI_CALL_WallclockUpdated, 0, 0, 0, 0, 0);
         sleep(facs);
         report(true, "the guest wakes up", "%u", round);
         check_calls(before);
