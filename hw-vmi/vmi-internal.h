@@ -178,11 +178,11 @@ struct VMIPCIState {
 
     MemoryRegion port;          /* (c) */
     char *qom_path;             /* (c) */
-    DeviceListener cpu_listener;
-    Notifier machine_done;
+    DeviceListener cpu_listener;        /* (B) */
+    Notifier machine_done;      /* (B) */
     Notifier suspend, wakeup;   /* (B) */
     Object *reset;              /* (c) see vmi-reset.c */
-    VMChangeStateEntry *vm_state_change;
+    VMChangeStateEntry *vm_state_change;        /* (c) */
     ISADevice *pit;             /* (c) NULL if KVM has it, or there is none */
 
     /* Properties: (c), except the first two, which migration sets: (B) */
