@@ -72,6 +72,7 @@ EOF
         ;;
     *) cat <<'EOF'
 usage: ./vmi run [OPTIONS] [-- QEMU ARGS]   boot a guest in VMI mode; without --kernel, the demo guest
+       ./vmi import [OPTIONS] GUEST.vmx     take a guest of VMware's over
        ./vmi build [OPTIONS]                build QEMU with the vmi-pci device
        ./vmi test [--full] [MESON ARGS]     run the tests
        ./vmi bench [OPTIONS]                measure what VMI gains and costs
@@ -80,7 +81,7 @@ usage: ./vmi run [OPTIONS] [-- QEMU ARGS]   boot a guest in VMI mode; without --
        ./vmi COMMAND --help
        ./vmi --version
 
-Each of them first installs and builds what is missing. All of it ends up in build/, the logs in build/log/.
+Each of them but import first installs and builds what is missing. All of it ends up in build/, the logs in build/log/.
 EOF
         ;;
     esac

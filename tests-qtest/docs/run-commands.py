@@ -48,6 +48,22 @@ ddb.geometry.heads = "16"
 ddb.geometry.sectors = "63"
 ddb.adapterType = "lsilogic"
 '''
+GUEST = '''\
+config.version = "8"
+virtualHW.version = "4"
+displayName = "mail"
+guestOS = "rhel5"
+memsize = "512"
+vmi.present = "TRUE"
+scsi0.present = "TRUE"
+scsi0.virtualDev = "lsilogic"
+scsi0:0.present = "TRUE"
+scsi0:0.fileName = "guest.vmdk"
+ethernet0.present = "TRUE"
+ethernet0.addressType = "generated"
+ethernet0.generatedAddress = "00:0c:29:d6:2b:d3"
+sharedFolder0.present = "TRUE"
+'''
 
 
 def fill(directory, top, demo):
@@ -55,6 +71,7 @@ def fill(directory, top, demo):
         (directory / path.name).symlink_to(path)
     (directory / 'bzImage').symlink_to(demo)
     (directory / 'initrd.gz').write_bytes(bytes(512))
+    (directory / 'guest.vmx').write_text(GUEST)
     (directory / 'guest.vmdk').write_text(ESX_DISK)
     (directory / 'guest-flat.vmdk').write_bytes(random.Random(1).randbytes(SECTORS * 512))
 

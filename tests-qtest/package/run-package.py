@@ -95,6 +95,16 @@ def inside(top, package):
     tap.fact(not ok and 'needs the sources' in output, 'vmi build says that it is for the sources')
     ok, output = run('/usr/bin/vmi', '--help')
     tap.fact(ok and 'usage: vmi run' in output and 'bench' not in output, 'vmi --help is about the installed one')
+    guest = memory / 'guest.vmx'
+    guest.write_text('config.version = "8"\ndisplayName = "guest"\nvmi.present = "TRUE"\n', encoding='utf-8')
+    fact(tap, run('/usr/bin/vmi', 'import', '--output', memory / 'machine', guest), 'vmi import takes a guest over')
+    version = fact(tap, run(memory / 'machine/run.sh', '-version'), 'its script runs')
+    tap.fact('qemu-vmi' in version, 'with our emulator', version.partition('\n')[0])
+    ok, output = run('/usr/bin/vmi', 'import', '--help')
+    page = run('zcat', '/usr/share/man/man1/vmi.1.gz')[1].replace('\\', '')
+    missing = [word for word in re.findall(r'--\w[\w-]*', output) if word not in page]
+    tap.fact(ok and not missing, 'the man page vmi(1) has all options of import', missing)
+    ok, output = run('/usr/bin/vmi', '--help')
     top_help = fact(tap, run('/usr/bin/vmi-top', '--help'), 'vmi-top runs')
     for section, name, words in ((1, 'vmi', re.findall(r'--\w[\w-]*', output)),
                                  (1, 'vmi-top', re.findall(r'--\w[\w-]*', top_help)),
