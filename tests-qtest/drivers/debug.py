@@ -109,6 +109,21 @@ class Debugger:
                           f'a breakpoint in the ROM is hit by {name}',
                           f'0x{at:x}')
 
+    def break_far(self, far, rounds):
+        """The caller's page has no breakpoint, so its code is as before"""
+        for _ in range(3):
+            self.gdb.resume_for(0.1)
+            before = self.gdb.memory(rounds, 4)
+            self.gdb.set_break(far)
+            hit = self.gdb.resume_for(10)
+            at = self.gdb.pc()
+            made = (int.from_bytes(self.gdb.memory(rounds, 4), 'little') -
+                    int.from_bytes(before, 'little'))
+            self.gdb.clear_break(far)
+            self.tap.fact(hit and at == far and made <= 1,
+                          'a breakpoint in a page is hit by the next call from '
+                          'another page', f'0x{at:x}, after {made} rounds')
+
 
 def calls(machine):
     """By name, how often each was made"""
@@ -132,13 +147,21 @@ class Debugged:
         sites = {name: (int(site, 16), int(stub, 16)) for name, site, stub in
                  re.findall(r'(\w+)=0x(\w+):0x(\w+)', line)}
         end, counter = sites.pop('end')
+        far, rounds = sites.pop('far')
         gdb = GDB(self.path)
         debugger = Debugger(gdb, tap, sites)
-        debugger.read_code()
-        debugger.hit_sites()
-        debugger.check_effects()
-        debugger.break_in_rom()
-        # Let it run without breakpoints for a while
+        debugger.break_far(far, rounds)
+        if sites:
+            debugger.read_code()
+            debugger.hit_sites()
+            debugger.check_effects()
+            debugger.break_in_rom()
+            self.run_free(tap, gdb, counter)
+        gdb.command(f'M{end:x},4:01000000')
+        gdb.detach()
+        judge_end(tap, self.machine, self.console)
+
+    def run_free(self, tap, gdb, counter):
         before, counted = gdb.memory(counter, 4), calls(self.machine)
         gdb.resume_for(0.2)
         tap.fact(gdb.memory(counter, 4) != before,
@@ -151,9 +174,6 @@ class Debugged:
                  not any(made.values()),
                  'each call to the host is counted, in place or not',
                  f'{rounds} rounds of three calls, others {made}')
-        gdb.command(f'M{end:x},4:01000000')
-        gdb.detach()
-        judge_end(tap, self.machine, self.console)
 
 
 def main():

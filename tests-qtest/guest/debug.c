@@ -2,7 +2,8 @@
  * A kernel to debug: call sites patched as Linux patches them, in a loop
  *
  * The driver finds their addresses in the line "# sites", attaches a debugger
- * and ends the program by setting debug_end.
+ * and ends the program by setting debug_end.  With "native" there is no VMI,
+ * and nothing but calls to another page.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -46,6 +47,12 @@ asm(".globl site_cli, site_sti, site_counter, site_pxe, site_pointer\n"
     "        pop     %ebx\n"
     "        ret\n");
 
+/* In a page of its own, where no other code is run. */
+asm("        .balign 4096\n"
+    "debug_far:\n"
+    "        ret\n"
+    "        .balign 4096\n");
+
 static void patch(uint8_t *site, unsigned nr)
 {
     vmi_patch_call(site, vmi_address[nr]);
@@ -53,20 +60,36 @@ static void patch(uint8_t *site, unsigned nr)
            vmi_address[nr]);
 }
 
-void guest_main(void)
+static void patch_sites(void)
 {
-    pic_init();
-    vmi_setup();
-    printf("# sites");
     patch(site_sti, VMI_CALL_EnableInterrupts);
     patch(site_cli, VMI_CALL_DisableInterrupts);
     patch(site_counter, VMI_CALL_GetCycleCounter);
     patch(site_pxe, VMI_CALL_SetPxELong);
-    printf(" pointer=0x%x:0x%x end=0x%x:0x%x\n", (uint32_t)site_pointer,
-           vmi_address[VMI_CALL_GetCycleCounter], (uint32_t)&debug_end,
+    printf(" pointer=0x%x:0x%x", (uint32_t)site_pointer,
+           vmi_address[VMI_CALL_GetCycleCounter]);
+}
+
+void guest_main(void)
+{
+    bool native = guest_has_arg("native");
+
+    pic_init();
+    if (!native) {
+        vmi_setup();
+    }
+    printf("# sites");
+    if (!native) {
+        patch_sites();
+    }
+    printf(" far=0x%x:0x%x end=0x%x:0x%x\n", (uint32_t)debug_far,
+           (uint32_t)&debug_rounds, (uint32_t)&debug_end,
            (uint32_t)&debug_counter);
     while (!READ_ONCE(debug_end)) {
-        debug_round(PTE_PRESENT, paging_entry(PLAY_BASE));
+        if (!native) {
+            debug_round(PTE_PRESENT, paging_entry(PLAY_BASE));
+        }
+        debug_far();
         debug_rounds++;
     }
     report(debug_rounds > 0, "the program runs while it is debugged",

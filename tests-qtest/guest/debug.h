@@ -12,5 +12,6 @@
 extern uint8_t site_cli[], site_sti[], site_counter[], site_pxe[],
                site_pointer[];
 void debug_round(uint32_t entry, void *pxe);
+void debug_far(void);
 
 #endif
