@@ -49,13 +49,13 @@
 #define VMI_MMU_MAX_BYTES   (48 * MiB)
 
 /* An entry of the page table @table has changed so that TLBs may be stale. */
-static void vmi_mmu_note_loss(VMICall *call, hwaddr table, uint32_t flags)
+static void vmi_mmu_note_loss(VMIVCPU *vcpu, hwaddr table, uint32_t flags)
 {
     vaddr page = flags & VMI_PAGE_CURRENT_AS ? flags & TARGET_PAGE_MASK
                                              : TLB_SPACES_ANY_PAGE;
 
-    tlb_spaces_table_changed(CPU(call->cpu), table, page);
-    vmi_count(&call->vcpu->stats.losses);
+    tlb_spaces_table_changed(CPU(vcpu->cpu), table, page);
+    vmi_count(&vcpu->stats.losses);
 }
 
 /*
@@ -63,17 +63,16 @@ static void vmi_mmu_note_loss(VMICall *call, hwaddr table, uint32_t flags)
  * is aligned; a page fault, as for a store, if it is not mapped.  The host
  * address is NULL where only an ordinary store will do.
  */
-static void *vmi_mmu_entry(VMICall *call, uint32_t addr, unsigned size,
-                           hwaddr *phys)
+static void *vmi_mmu_entry(CPUX86State *env, uint32_t addr, unsigned size,
+                           hwaddr *phys, uintptr_t ra)
 {
-    CPUX86State *env = &call->cpu->env;
     CPUTLBEntryFull *full;
     void *host;
     int flags;
 
     flags = probe_access_full(env, addr, size, MMU_DATA_STORE,
-                              cpu_mmu_index(CPU(call->cpu), false), false,
-                              &host, &full, call->ra);
+                              x86_mmu_index_pl(env, 0), false, &host, &full,
+                              ra);
     *phys = full->phys_addr | (addr & ~TARGET_PAGE_MASK);
     return flags ? NULL : host;
 }
@@ -134,66 +133,73 @@ vmi_mmu_exchange(CPUX86State *env, uint32_t addr, void *host, unsigned size,
  * half an entry.
  */
 static inline QEMU_ALWAYS_INLINE void
-vmi_mmu_set(VMICall *call, uint32_t addr, unsigned size, uint64_t new,
-            uint32_t flags)
+vmi_mmu_set(VMIVCPU *vcpu, uint32_t addr, unsigned size, uint64_t new,
+            uint32_t flags, uintptr_t ra)
 {
-    CPUX86State *env = &call->cpu->env;
+    CPUX86State *env = &vcpu->cpu->env;
     uint64_t old;
     hwaddr phys;
     void *host;
 
     if (unlikely(!QEMU_IS_ALIGNED(addr, size))) {
         if (size == 4) {
-            cpu_stl_data_ra(env, addr, new, call->ra);
+            cpu_stl_data_ra(env, addr, new, ra);
         } else {
-            cpu_stq_data_ra(env, addr, new, call->ra);
+            cpu_stq_data_ra(env, addr, new, ra);
         }
-        tlb_flush(CPU(call->cpu));      /* no entry lies there */
+        tlb_flush(CPU(vcpu->cpu));      /* no entry lies there */
         return;
     }
-    host = vmi_mmu_entry(call, addr, size, &phys);
-    old = vmi_mmu_exchange(env, addr, host, size, new, call->ra);
+    host = vmi_mmu_entry(env, addr, size, &phys, ra);
+    old = vmi_mmu_exchange(env, addr, host, size, new, ra);
     if (vmi_mmu_is_loss(env, old, new)) {
-        vmi_mmu_note_loss(call, phys, flags);
+        vmi_mmu_note_loss(vcpu, phys, flags);
     }
 }
 
 /* SetPxE: EAX entry, EDX -> entry, ECX flags */
 void vmi_call_set_pxe(VMICall *call)
 {
-    vmi_mmu_set(call, call->arg[1], 4, call->arg[0], call->arg[2]);
+    vmi_mmu_set(call->vcpu, call->arg[1], 4, call->arg[0], call->arg[2],
+                call->ra);
 }
 
 /* SetPxELong: EDX:EAX entry, ECX -> entry, then flags */
 void vmi_call_set_pxe_long(VMICall *call)
 {
-    vmi_mmu_set(call, call->arg[2], 8,
-                call->arg[0] | (uint64_t)call->arg[1] << 32, call->arg[3]);
+    vmi_mmu_set(call->vcpu, call->arg[2], 8,
+                call->arg[0] | (uint64_t)call->arg[1] << 32, call->arg[3],
+                call->ra);
 }
 
 /*
- * UpdatePxE, UpdatePxELong: EAX -> entry, EDX flags.  On a processor these do
- * nothing, so they do not fault, and set no dirty bit.
+ * On a processor the update calls do nothing, so they do not fault, and set no
+ * dirty bit.
  */
-void vmi_call_update_pxe(VMICall *call)
+static void vmi_mmu_update(VMIVCPU *vcpu, uint8_t nr, uint32_t addr,
+                           uint32_t flags, uintptr_t ra)
 {
-    CPUX86State *env = &call->cpu->env;
-    uint32_t addr = call->arg[0];
+    CPUX86State *env = &vcpu->cpu->env;
     CPUTLBEntryFull *full;
     void *host;
-    int flags;
+    int found;
 
-    flags = probe_access_full(env, addr, 0, MMU_DATA_LOAD,
-                              cpu_mmu_index(CPU(call->cpu), false), true,
-                              &host, &full, call->ra);
-    if (unlikely(flags & TLB_INVALID_MASK)) {
-        vmi_guest_error(call->vmi, "%s of an entry that is not mapped, at 0x%x",
-                        vmi_call_info(call->nr)->name, addr);
-        tlb_spaces_drop(CPU(call->cpu));
+    found = probe_access_full(env, addr, 0, MMU_DATA_LOAD,
+                              x86_mmu_index_pl(env, 0), true, &host, &full, ra);
+    if (unlikely(found & TLB_INVALID_MASK)) {
+        vmi_guest_error(vcpu->vmi, "%s of an entry that is not mapped, at 0x%x",
+                        vmi_call_info(nr)->name, addr);
+        tlb_spaces_drop(CPU(vcpu->cpu));
         return;
     }
-    vmi_mmu_note_loss(call, full->phys_addr | (addr & ~TARGET_PAGE_MASK),
-                      call->arg[1]);
+    vmi_mmu_note_loss(vcpu, full->phys_addr | (addr & ~TARGET_PAGE_MASK),
+                      flags);
+}
+
+/* UpdatePxE, UpdatePxELong: EAX -> entry, EDX flags */
+void vmi_call_update_pxe(VMICall *call)
+{
+    vmi_mmu_update(call->vcpu, call->nr, call->arg[0], call->arg[1], call->ra);
 }
 
 /*
@@ -215,6 +221,29 @@ void vmi_call_page_table(VMICall *call)
 void vmi_call_inval_page(VMICall *call)
 {
     tlb_spaces_flush_page(CPU(call->cpu), call->arg[0]);
+}
+
+bool vmi_mmu_quick_call(VMIVCPU *vcpu, uint8_t nr, uintptr_t ra)
+{
+    target_ulong *regs = vcpu->cpu->env.regs;
+
+    switch (nr) {
+    case VMI_CALL_SetPxE:
+        vmi_mmu_set(vcpu, regs[R_EDX], 4, (uint32_t)regs[R_EAX], regs[R_ECX],
+                    ra);
+        break;
+    case VMI_CALL_UpdatePxE:
+    case VMI_CALL_UpdatePxELong:
+        vmi_mmu_update(vcpu, nr, regs[R_EAX], regs[R_EDX], ra);
+        break;
+    case VMI_CALL_InvalPage:
+        tlb_spaces_flush_page(CPU(vcpu->cpu), (uint32_t)regs[R_EAX]);
+        break;
+    default:
+        return false;
+    }
+    regs[R_EAX] = regs[R_EDX] = 0;
+    return true;
 }
 
 /* FlushTLB: EAX VMI_FLUSH_* */

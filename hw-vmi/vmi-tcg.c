@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "cpu.h"
 #include "exec/cpu_ldst.h"
+#include "trace.h"
 #include "vmi-tcg.h"
 
 bool vmi_hypercall_is_simple(X86VirtualHypervisor *vhyp, uint8_t nr)
@@ -20,9 +21,21 @@ X86HypercallResult vmi_hypercall(X86VirtualHypervisor *vhyp, X86CPU *cpu,
                                  uint8_t nr, bool in_place, uintptr_t ra)
 {
     VMIPCIState *vmi = vmi_of(vhyp);
+    VMIVCPU *vcpu = &vmi->vcpu[CPU(cpu)->cpu_index];
     CPUX86State *env = &cpu->env;
-    VMICall call = vmi_call_begin(vmi, cpu, nr, ra);
+    VMICall call;
 
+    /* What is done below, for the calls that are made most */
+    if (likely(qatomic_read(&vmi->active) && !vcpu->halt_start) &&
+        vmi_hypercall_is_simple(vhyp, nr) &&
+        !trace_event_get_state_backends(TRACE_VMI_CALL) &&
+        !trace_event_get_state_backends(TRACE_VMI_RETURN) &&
+        vmi_mmu_quick_call(vcpu, nr, ra)) {
+        vmi_count(&vcpu->stats.calls[nr]);
+        return X86_HYPERCALL_SIMPLE;
+    }
+
+    call = vmi_call_begin(vmi, cpu, nr, ra);
     if (!qatomic_read(&vmi->active)) {
         vmi_refuse(call.vcpu, nr, "before VMI_Init", "call %u before VMI_Init",
                    nr);

@@ -40,6 +40,16 @@ void vmi_halt_ended(VMIVCPU *vcpu);
  */
 void vmi_mmu_vcpu_init(VMIVCPU *vcpu);
 
+/**
+ * vmi_mmu_quick_call: carry out a call from the registers if it is one of the
+ * few that Linux makes for each page table entry
+ * @nr: a call that is served by the host
+ * @ra: GETPC(); a fault does not return
+ *
+ * Returns: whether it is.  The vCPU's own thread.
+ */
+bool vmi_mmu_quick_call(VMIVCPU *vcpu, uint8_t nr, uintptr_t ra);
+
 /* vmi-check.c */
 
 /**
