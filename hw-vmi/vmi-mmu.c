@@ -71,8 +71,8 @@ static void *vmi_mmu_entry(CPUX86State *env, uint32_t addr, unsigned size,
     int flags;
 
     flags = probe_access_full(env, addr, size, MMU_DATA_STORE,
-                              x86_mmu_index_pl(env, 0), false, &host, &full,
-                              ra);
+                              cpu_mmu_index(env_cpu(env), false), false, &host,
+                              &full, ra);
     *phys = full->phys_addr | (addr & ~TARGET_PAGE_MASK);
     return flags ? NULL : host;
 }
@@ -185,7 +185,8 @@ static void vmi_mmu_update(VMIVCPU *vcpu, uint8_t nr, uint32_t addr,
     int found;
 
     found = probe_access_full(env, addr, 0, MMU_DATA_LOAD,
-                              x86_mmu_index_pl(env, 0), true, &host, &full, ra);
+                              cpu_mmu_index(env_cpu(env), false), true, &host,
+                              &full, ra);
     if (unlikely(found & TLB_INVALID_MASK)) {
         vmi_guest_error(vcpu->vmi, "%s of an entry that is not mapped, at 0x%x",
                         vmi_call_info(nr)->name, addr);
