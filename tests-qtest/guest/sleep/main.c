@@ -5,7 +5,10 @@
  * ACPI wants it, and sleeps.  Waking up resets processors and devices; the
  * firmware goes on with what it finds at that address.
  *
- * Arguments: cpus=N.  All of memory must be in the direct map.
+ * Arguments: cpus=N; rounds=N; move: after waking up, the host moves this
+ * program to another QEMU, before the first of the other CPUs is started, or,
+ * in each second round, before the last one.  All of memory must be in the
+ * direct map.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -189,9 +192,30 @@ static void check_start(unsigned id)
     }
 }
 
+/* What tells that the program was moved, waking up has told already. */
+static void wait_for_move(unsigned round)
+{
+    printf("# round %u, awake\n", round);
+    while (!vmi_call(VMI_CALL_WallclockUpdated, 0, 0, 0, 0, 0)) {
+        cpu_pause();
+    }
+}
+
+static void start_others(unsigned round)
+{
+    for (unsigned id = 1; id < smp_cpus; id++) {
+        if (guest_has_arg("move") && id == (round % 2 ? smp_cpus - 1 : 1)) {
+            wait_for_move(round);
+        }
+        check_native_start(id);
+        check_start(id);
+    }
+}
+
 void guest_main(void)
 {
     uint8_t *facs = find_facs();
+    unsigned rounds = guest_arg_number("rounds", 2);
 
     smp_cpus = guest_arg_number("cpus", 1);
     memcpy((void *)(REAL_MODE_PAGE * PAGE_SIZE), real_mode_code,
@@ -202,7 +226,7 @@ void guest_main(void)
     listen();
     vmi_setup();
     ap_start_all();
-    for (unsigned round = 0; round < 2; round++) {
+    for (unsigned round = 0; round < rounds; round++) {
         uint64_t before = vmi_counter(VMI_CYCLES_REAL);
 
         vmi_set_alarm(VMI_CYCLES_REAL | VMI_ALARM_LVTT | VMI_ALARM_PERIODIC,
@@ -214,10 +238,7 @@ void guest_main(void)
         report(true, "the guest wakes up", "%u", round);
         check_calls(before);
         check_alarms();
-        for (unsigned id = 1; id < smp_cpus; id++) {
-            check_native_start(id);
-            check_start(id);
-        }
+        start_others(round);
     }
     report_end();
 }
