@@ -185,7 +185,7 @@ static uint64_t rtc_once(void)
         year--;
     }
     days = year * 365 + year / 4 - year / 100 + year / 400 +
-           (month * 306 + 5) / 10 - 92 + day - 1 - 719468;
+           (month * 306 + 6) / 10 - 92 + day - 1 - 719468;
     return ((days * 24 + rtc_field(4)) * 60 + rtc_field(2)) * 60 +
            rtc_field(0);
 }
