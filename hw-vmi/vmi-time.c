@@ -203,10 +203,14 @@ void vmi_call_rdtsc(VMICall *call)
     call->result = vmi_cycles(call->vcpu, VMI_CYCLES_REAL);
 }
 
-/* GetWallclockTime: ns since 1970, of the clock that -rtc configures. */
+/*
+ * GetWallclockTime: ns since 1970, of the clock that -rtc configures.  That may
+ * be a time before: guests take the answer for an unsigned number, so a
+ * negative one would be a date far away.
+ */
 void vmi_call_wallclock(VMICall *call)
 {
-    int64_t ns, check;
+    int64_t ns, check, seconds;
     struct tm tm;
 
     /* Seconds and nanoseconds must be of the same reading. */
@@ -216,7 +220,13 @@ void vmi_call_wallclock(VMICall *call)
         check = qemu_clock_get_ns(rtc_clock);
     } while (ns / NANOSECONDS_PER_SECOND != check / NANOSECONDS_PER_SECOND);
 
-    call->result = (uint64_t)mktimegm(&tm) * NANOSECONDS_PER_SECOND +
+    seconds = mktimegm(&tm);
+    if (seconds < 0) {
+        call->result = 0;
+        return;
+    }
+    /* Until 2554 */
+    call->result = (uint64_t)seconds * NANOSECONDS_PER_SECOND +
                    ns % NANOSECONDS_PER_SECOND;
 }
 

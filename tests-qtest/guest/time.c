@@ -2,7 +2,8 @@
  * Cycle counters and the wall clock
  *
  * Arguments: hz=N the device's cycle-frequency; icount; replay: wall time is
- * the host's, and virtual time is not.
+ * the host's, and virtual time is not; before-1970: it is not 1970 yet, but
+ * will be soon.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -151,10 +152,27 @@ static void test_wallclock_updated(void)
            "%u, %u", first, second);
 }
 
+static void test_before_1970(void)
+{
+    uint64_t wall = vmi_call(VMI_CALL_GetWallclockTime, 0, 0, 0, 0, 0);
+    uint64_t end = vmi_counter(VMI_CYCLES_REAL) + 60 * hz;
+
+    report(!wall, "the wall clock reads 0 before 1970", "%llu", wall);
+    while (!wall && vmi_counter(VMI_CYCLES_REAL) < end) {
+        wall = vmi_call(VMI_CALL_GetWallclockTime, 0, 0, 0, 0, 0);
+    }
+    report(wall && wall < 60 * NS, "and begins to count in 1970", "%llu ns",
+           wall);
+}
+
 void guest_main(void)
 {
     vmi_setup();
     test_frequency();
+    if (guest_has_arg("before-1970")) {
+        test_before_1970();
+        report_end();
+    }
     test_monotonic();
     test_sum();
     test_unknown();
