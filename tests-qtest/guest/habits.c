@@ -98,6 +98,41 @@ static void test_idle(void)
            left);
 }
 
+/*
+ * 2.6.36 clears a processor's LVTT when it takes it offline.  Then it moves
+ * interrupts away from there, and so unmasks LVTT, with the vector 0.
+ */
+static void test_no_vector(void)
+{
+    uint64_t hz = vmi_frequency();
+    uint32_t before = on_lvtt, left;
+    bool comes;
+
+    apic_write(APIC_LVTT, 0);
+    vmi_set_alarm(VMI_CYCLES_REAL | VMI_ALARM_LVTT,
+                  vmi_counter(VMI_CYCLES_REAL) + hz / 1000, 0);
+    sti();
+    for (unsigned i = 0; i < 3000; i++) {
+        delay_ms(10);
+        left = vmi_call(VMI_CALL_CancelAlarm, VMI_CYCLES_REAL, 0, 0, 0, 0);
+        if (!left) {
+            break;
+        }
+        vmi_set_alarm(VMI_CYCLES_REAL | VMI_ALARM_LVTT,
+                      vmi_counter(VMI_CYCLES_REAL), 0);
+    }
+    cli();
+    report(!left && on_lvtt == before, "2.6.36: an alarm for vector 0 is gone, "
+           "with no interrupt", "%u came, %u armed", on_lvtt - before, left);
+
+    apic_write(APIC_LVTT, LVTT_VECTOR);
+    vmi_set_alarm(VMI_CYCLES_REAL | VMI_ALARM_LVTT,
+                  vmi_counter(VMI_CYCLES_REAL) + hz / 1000, 0);
+    comes = wait_for(&on_lvtt, 1);
+    report(comes, "2.6.36: when the processor is back, alarms come", "%u",
+           on_lvtt - before);
+}
+
 /* 2.6.25 to 2.6.26.5 */
 static void test_ldt_entry(void)
 {
@@ -138,6 +173,7 @@ void guest_main(void)
 
     test_move_of_timer();
     test_idle();
+    test_no_vector();
     test_ldt_entry();
     test_linear_mapping();
     report_end();
