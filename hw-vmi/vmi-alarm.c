@@ -323,6 +323,9 @@ void vmi_call_set_alarm(VMICall *call)
                         counter);
         return;
     }
+    if (kvm_enabled()) {
+        vmi_kvm_quiet_pit(call->vmi);
+    }
     alarm = &vcpu->alarm[counter];
     QEMU_LOCK_GUARD(&vcpu->lock);
     alarm->flags = call->arg[0];

@@ -52,6 +52,7 @@ bool vmi_handshake(VMIPCIState *vmi, X86CPU *cpu, uint32_t linear,
         vmi_vcpu_forget(&vmi->vcpu[i]);
     }
     memset(vmi->relocated, 0, sizeof(vmi->relocated));
+    vmi->kvm.pit_seen = false;
 
     ok = revision == VMI_ROM_REVISION && vmi_rom_find(cpu, linear, &rom);
     trace_vmi_init(linear, revision, ok, rom);

@@ -225,6 +225,7 @@ struct VMIPCIState {
         uint64_t cycles;        /* the counter when */
         int64_t cycles_ns;      /* the virtual clock had this */
         bool ap_starting;       /* a vCPU waits for another one */
+        bool pit_seen;          /* an alarm was set since VMI_Init */
     } kvm;
 
     bool wallclock_updated;     /* (a) */

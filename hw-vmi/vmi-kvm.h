@@ -40,6 +40,16 @@ void vmi_kvm_hide(X86CPU *cpu);
  */
 bool vmi_kvm_iret(X86CPU *cpu);
 
+/* vmi-kvm-pit.c */
+
+/**
+ * vmi_kvm_quiet_pit: stop KVM's PIT if the guest has set it to wait
+ *
+ * For SetAlarm, of which only the first after VMI_Init does something.
+ * BQL held.
+ */
+void vmi_kvm_quiet_pit(VMIPCIState *vmi);
+
 /* vmi-kvm-port.c */
 
 /**
@@ -105,6 +115,10 @@ static inline void vmi_kvm_hide(X86CPU *cpu)
 static inline bool vmi_kvm_iret(X86CPU *cpu)
 {
     return false;
+}
+
+static inline void vmi_kvm_quiet_pit(VMIPCIState *vmi)
+{
 }
 
 static inline bool vmi_kvm_port_call(VMIPCIState *vmi, CPUState *cs)
