@@ -125,7 +125,7 @@ static void test_idle(void)
 }
 
 /*
- * 2.6.36 clears a processor's LVTT when it takes it offline.  Then it moves
+ * 2.6.34 clears a processor's LVTT when it takes it offline.  Then it moves
  * interrupts away from there, and so unmasks LVTT, with the vector 0.
  */
 static void test_no_vector(void)
@@ -148,14 +148,14 @@ static void test_no_vector(void)
                       vmi_counter(VMI_CYCLES_REAL), 0);
     }
     cli();
-    report(!left && on_lvtt == before, "2.6.36: an alarm for vector 0 is gone, "
+    report(!left && on_lvtt == before, "2.6.34: an alarm for vector 0 is gone, "
            "with no interrupt", "%u came, %u armed", on_lvtt - before, left);
 
     apic_write(APIC_LVTT, LVTT_VECTOR);
     vmi_set_alarm(VMI_CYCLES_REAL | VMI_ALARM_LVTT,
                   vmi_counter(VMI_CYCLES_REAL) + hz / 1000, 0);
     comes = wait_for(&on_lvtt, 1);
-    report(comes, "2.6.36: when the processor is back, alarms come", "%u",
+    report(comes, "2.6.34: when the processor is back, alarms come", "%u",
            on_lvtt - before);
 }
 
