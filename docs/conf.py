@@ -33,6 +33,7 @@ html_show_copyright = False
 
 man_pages = [
     ('vmi', 'vmi', "boot a guest on QEMU with VMware's VMI", [author], 1),
+    ('qemu-system-vmi', 'qemu-system-vmi-i386', "QEMU with VMware's VMI", [author], 1),
     ('vmi-top', 'vmi-top', 'what guests do with VMI, as rates', [author], 1),
     ('system/devices/vmi', 'vmi-pci', 'VMware Virtual Machine Interface', [author], 7),
 ]

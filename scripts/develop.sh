@@ -1,4 +1,4 @@
-# The commands that need the sources: build, test, bench, package and series
+# The commands that need the sources: build, test and series
 #
 # Part of ../vmi, which sources it.
 #
@@ -33,13 +33,7 @@ counts what passed, failed and was skipped.
 docs/testing.rst says what each level has, and how long it takes.
 EOF
         ;;
-    package) cat <<'EOF'
-usage: ./vmi package
-
-Build, then make a Debian package of it: build/package/qemu-system-vmi_VERSION_amd64.deb. It can be installed
-beside Debian's own QEMU.
-EOF
-        ;;
+    package) show_package_help ;;
     series) cat <<'EOF'
 usage: ./vmi series [OPTIONS]
 
@@ -50,33 +44,13 @@ included, one mail a file, and all of them in series.mbox. docs/howto/upstream.r
   -v N                  as the Nth version of the series
 EOF
         ;;
-    bench) cat <<'EOF'
-usage: ./vmi bench [OPTIONS]
-
-Measure VMI. Without --kernel, a guest program does each operation natively and by VMI calls, in turns. With
---kernel, a Linux of yours boots with vmi-pci and without, in turns, and measures itself. Both end with a table
-of medians, ratios and spread. docs/benchmarks.rst explains it.
-
-  --kernel FILE         a Linux bzImage with CONFIG_VMI; needs --initrd
-  --initrd FILE         prints lines "BENCH <row> <ns per operation>", and "BENCH DONE" at the end
-  --append STRING       its command line; replaces the default, console=ttyS0
-  --baseline FILE       another qemu-system-i386, stock QEMU say, to compare ours without vmi-pci with
-  --smp N               processors (default: 1)
-  --memory SIZE         of the guest (default: 256M for Linux, 64M for the guest program)
-  --accel tcg|kvm       default: tcg
-  --runs N              boots of each (default: 5)
-  --timeout SECONDS     for one boot (default: 900)
-  --quick               a glance, not a measurement; only without --kernel
-  --output DIR          gets results.csv, .json, .svg and .rst.inc (default: build/bench)
-EOF
-        ;;
     *) cat <<'EOF'
 usage: ./vmi run [OPTIONS] [-- QEMU ARGS]   boot a guest in VMI mode; without --kernel, the demo guest
        ./vmi import [OPTIONS] GUEST.vmx     take a guest of VMware's over
        ./vmi build [OPTIONS]                build QEMU with the vmi-pci device
        ./vmi test [--full] [MESON ARGS]     run the tests
        ./vmi bench [OPTIONS]                measure what VMI gains and costs
-       ./vmi package                        make a Debian package
+       ./vmi package [OPTIONS]              make Debian packages, or a repository of them for apt
        ./vmi series [OPTIONS]               write the patches for QEMU, as mails
        ./vmi COMMAND --help
        ./vmi --version
@@ -452,31 +426,6 @@ command_test() {
         --logbase testlog --print-errorlogs "$@" 9>&- || status=1
     "$top/tests-qtest/full/count-results" "$results" ${full:+"$build/full/report.rst.inc"} || status=1
     return "$status"
-}
-
-command_bench() {
-    for option in "$@"; do
-        case $option in -h|--help) show_help bench ;; esac
-    done
-    # What is wrong with the options is said before the long work, if Python is there already
-    [ ! -x /usr/bin/python3 ] || "$top/tools/bench" --check "$@"
-    # shellcheck disable=SC2086 # a list of words
-    build_all $bench_packages
-    exec 9>&-
-    stage 'Measuring'
-    exec "$top/tools/bench" "$@"
-}
-
-command_package() {
-    for option in "$@"; do
-        case $option in -h|--help) show_help package ;; esac
-        usage_error "unknown option $option"
-    done
-    # shellcheck disable=SC2086 # a list of words
-    build_all $package_packages
-    stage 'Making a package'
-    logged package "$top/scripts/make-package" "$build/package"
-    stage "Ready: $(tail -n 1 "$build/log/package.log")"
 }
 
 command_series() {

@@ -15,11 +15,16 @@ _vmi() {
     *--display) words='sdl none' ;;
     *--boot) words='disk cdrom' ;;
     *--nic) words='pcnet rtl8139 e1000 none' ;;
+    *--vga) words='std cirrus vmware none' ;;
+    *--controller) words='ide lsilogic lsisas1068 vmpvscsi' ;;
     *--append|*--jobs|*--key|*--memory|*--qemu|*--runs|*--smp|*--timeout|*-v) return ;;
     *--output|*--qemu-source|*--repo) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
-    *--baseline|*--cdrom|*--disk|*--initrd|*--kernel|*--) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+    *--baseline|*--cdrom|*--disk|*--initrd|*--kernel|*--log|*--) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
     *)
-        if [ -n "$command" ]; then
+        if [ "$command" = import ] && [ "${word:0:1}" != - ]; then
+            mapfile -t COMPREPLY < <(compgen -f -- "$word")
+            return
+        elif [ -n "$command" ]; then
             words=$("$vmi" "$command" --help 2>/dev/null | sed -n 's/^  \(--[a-z-]*\).*/\1/p')' --help'
         else
             words=$("$vmi" --help 2>/dev/null | sed -n 's/^.*vmi \([a-z]*\) .*  .*/\1/p')' --help --version'

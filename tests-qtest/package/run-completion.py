@@ -55,6 +55,7 @@ def main():
     tap.fact(offered(top, 'run', '--accel', '') == {'tcg', 'kvm'}, 'the accelerators are offered')
     tap.fact(offered(top, 'run', '--boot', 'c') == {'cdrom'}, 'what to boot from is completed')
     tap.fact(offered(top, 'run', '--kernel', 'READ') == {'README.md'}, 'a file is completed')
+    tap.fact(offered(top, 'import', 'READ') == {'README.md'}, 'a guest to import is completed')
     tap.fact(offered(top, 'package', '--repo', 'hw-') == {'hw-vmi'}, 'a directory is completed')
     tap.fact(offered(top, 'run', '--', 'READ') == {'README.md'}, 'after --, files are completed')
     tap.fact(not offered(top, 'run', '--memory', ''), 'nothing is offered for a number')
