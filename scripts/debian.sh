@@ -13,7 +13,7 @@ build_packages='debian-archive-keyring>=2023.3+deb12u2 dpkg-dev gcc git ipxe-qem
 new_packages='meson>=1.5 python3-pycotap seabios>=1.16.3'
 bench_packages=gnuplot-nox
 libvirt_packages='libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu'
-package_packages='apt-utils debhelper dh-python gpg gpg-agent python3-sphinx'
+package_packages='apt-utils build-essential debhelper dh-python gpg gpg-agent python3-sphinx'
 # shellcheck disable=SC2034 # develop.sh uses them
 test_packages="$package_packages lintian $bench_packages $libvirt_packages qemu-utils syslinux syslinux-common
     isolinux mtools xorriso xvfb faketime libc6-dev-i386 libxml2-utils sparse clang clang-tidy cppcheck python3-pexpect
