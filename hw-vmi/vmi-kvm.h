@@ -45,7 +45,8 @@ bool vmi_kvm_iret(X86CPU *cpu);
 /**
  * vmi_kvm_quiet_pit: stop KVM's PIT if the guest has set it to wait
  *
- * For SetAlarm, of which only the first after VMI_Init does something.
+ * For SetAlarm, of which only the first after VMI_Init, and after a migration,
+ * does something.
  * BQL held.
  */
 void vmi_kvm_quiet_pit(VMIPCIState *vmi);

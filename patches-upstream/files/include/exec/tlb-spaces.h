@@ -108,7 +108,8 @@ bool tlb_spaces_note_tables(CPUState *cpu, const hwaddr *table, unsigned n,
  * what it has not flushed is not kept.
  *
  * A full memory barrier is between what the guest stored before and what it
- * reads later: which CPUs to interrupt, say.
+ * reads later: which CPUs to interrupt, say.  (Where all CPUs share a thread,
+ * none is needed, and there is none.)
  */
 void tlb_spaces_table_changed(CPUState *cpu, hwaddr table, vaddr page);
 
